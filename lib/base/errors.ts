@@ -1,0 +1,35 @@
+/** The one error class of gradmesh, with stable string codes. */
+import { nativeErrorCodes } from "./codes.gen.js";
+
+/** Every stable code with its meaning; the native ones come from bindings/abi.def. */
+export const errorCodes = {
+  ...nativeErrorCodes,
+  ERR_CONFIG: "a config file or option is impossible; the message names the key, its value and what is allowed",
+  ERR_CHECKPOINT: "a checkpoint is torn, foreign or absent; the message names the file",
+  ERR_REFUSED: "the coordinator does not admit this peer; the message says why",
+  ERR_DIVERGED: "peers that must hold the same bits do not; the message names them",
+  ERR_UNREACHABLE: "a peer could not be reached in the time given",
+  ERR_RUN_ENDED: "the run has ended; the message says why",
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export class GradmeshError extends Error {
+  override readonly name = "GradmeshError";
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** The error as a GradmeshError; a foreign one becomes ERR_INTERNAL with the original as its cause. */
+export function asGradmeshError(error: unknown): GradmeshError {
+  if (error instanceof GradmeshError) return error;
+  return new GradmeshError("ERR_INTERNAL", error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
+}
