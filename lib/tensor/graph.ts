@@ -1,0 +1,112 @@
+/** A built operator graph: owns the native handle and runs all nodes in one native call. */
+import { GradmeshError } from "../base/errors.js";
+import { ops } from "../native/abi.gen.js";
+import { native, withCancel } from "../native/load.js";
+import type { GraphBinding, GraphDescription } from "./builder.js";
+
+/** The buffers of one run, by the names of the graph's bindings. */
+export type GraphBuffers = Readonly<Record<string, Float32Array | Int32Array>>;
+
+/** Nanoseconds and runs of each operator since the graph was built. */
+export type GraphProfile = Readonly<Record<string, { readonly nanoseconds: number; readonly runs: number }>>;
+
+export class Graph {
+  readonly description: GraphDescription;
+  #handle: number | null;
+  #running = false;
+  /** A graph that runs is freed by the run's end. */
+  #closed = false;
+
+  constructor(description: GraphDescription, threads: number) {
+    if (!Number.isSafeInteger(threads) || threads < 1) {
+      throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: threads is ${threads}, not a positive integer`);
+    }
+    this.description = description;
+    const { tensors, nodes } = description;
+    this.#handle = native.graphCreate(
+      Float64Array.from(
+        tensors.flatMap(({ binding, offset, elements, kind }) => [
+          binding,
+          offset,
+          elements,
+          kind === "f32" ? 0 : 1,
+        ]),
+      ),
+      Int32Array.from(
+        nodes.flatMap(({ op, inputs, outputs, integers }) => [
+          ops[op].id,
+          ...inputs,
+          ...outputs,
+          ...integers,
+        ]),
+      ),
+      Float64Array.from(nodes.flatMap((node) => node.floats)),
+      threads,
+    );
+  }
+
+  /**
+   * Runs every node in order. A graph has one arena, so it does one run at a time.
+   * @throws ERR_INVALID_ARGUMENT for a missing, unknown or misfit buffer, or a second run meanwhile; ERR_CLOSED
+   * after close(); ERR_ABORTED when the signal aborts (the buffers then hold what the nodes so far wrote).
+   */
+  async run(buffers: GraphBuffers, signal?: AbortSignal): Promise<void> {
+    const handle = this.#open();
+    const bound = this.#bind(buffers);
+    if (this.#running) throw new GradmeshError("ERR_INVALID_ARGUMENT", "graph: it is running already");
+    this.#running = true;
+    try {
+      await withCancel(signal, (cancel) => native.graphRun(handle, bound, cancel));
+    } finally {
+      this.#running = false;
+      if (this.#closed) this.#free();
+    }
+  }
+
+  /** @throws ERR_CLOSED after close(). */
+  profile(): GraphProfile {
+    return JSON.parse(native.graphProfile(this.#open())) as GraphProfile;
+  }
+
+  /** Frees the graph once a run in progress has ended. May be called again. */
+  close(): void {
+    this.#closed = true;
+    if (!this.#running) this.#free();
+  }
+
+  #free(): void {
+    if (this.#handle === null) return;
+    native.graphClose(this.#handle);
+    this.#handle = null;
+  }
+
+  #open(): number {
+    if (this.#closed || this.#handle === null) throw new GradmeshError("ERR_CLOSED", "graph: it is closed");
+    return this.#handle;
+  }
+
+  #bind(buffers: GraphBuffers): (Float32Array | Int32Array)[] {
+    const { bindings } = this.description;
+    const unknown = Object.keys(buffers).find((name) => !bindings.some((binding) => binding.name === name));
+    if (unknown !== undefined) {
+      const names = bindings.map((binding) => binding.name).join(", ");
+      throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: no binding "${unknown}"; there are: ${names}`);
+    }
+    return bindings.map((binding) => fittingBuffer(binding, buffers[binding.name]));
+  }
+}
+
+function fittingBuffer(
+  { name, elements, kind }: GraphBinding,
+  buffer: Float32Array | Int32Array | undefined,
+): Float32Array | Int32Array {
+  const fits = kind === "f32" ? buffer instanceof Float32Array : buffer instanceof Int32Array;
+  if (buffer === undefined || !fits || buffer.length !== elements) {
+    const given = buffer === undefined ? "nothing" : `${buffer.constructor.name} of ${buffer.length}`;
+    throw new GradmeshError(
+      "ERR_INVALID_ARGUMENT",
+      `graph: binding "${name}" wants ${elements} ${kind} elements, given ${given}`,
+    );
+  }
+  return buffer;
+}

@@ -1,0 +1,66 @@
+/**
+ * The trainer contract: what a model must offer so that gradmesh can train it. Plug in your own by a module that
+ * exports `createTrainer` (a TrainerFactory) and naming the module as the run's `trainer`.
+ *
+ * The one rule: a step is a pure function of (parameters, inner state, step number, seed, shard). No clock, no
+ * Math.random, no hidden iterator; where the data stands is told by the step number. Then a resumed run, a replaying
+ * verifier and a peer that joins late all compute the same bytes. The runtime writes to `parameters` (outer steps) and
+ * to `innerState` (restores) between steps, never during one.
+ */
+import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
+
+export interface TrainerContext {
+  /** The run's seed, the same on every peer. An integer from 0 to 2^53 - 1. */
+  readonly seed: number;
+  /** Which shard of the data this peer trains on, from 0. */
+  readonly shard: number;
+  /** How many shards the data is cut into: the most peers the run admits. */
+  readonly shards: number;
+  /** The trainer's own options from the run's config; an unknown key is an ERR_CONFIG that names the allowed ones. */
+  readonly options: unknown;
+  /** Threads the trainer may use. The bytes of its results may not depend on it. */
+  readonly threads: number;
+}
+
+export interface StepContext {
+  /** How many inner steps this peer has done before, from 0: it is the data position. */
+  readonly step: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StepResult {
+  /** Mean loss of the batch before the step, in nats. */
+  readonly loss: number;
+  /** Tokens trained on. */
+  readonly tokens: number;
+}
+
+export interface Trainer {
+  /** Names and shapes of the parameters within the bucket; equal on every peer of a run. */
+  readonly layout: TensorLayout;
+  /** All parameters, float32 [layout.elements], updated in place. The same array for the trainer's whole life. */
+  readonly parameters: Float32Array;
+  /** What else a checkpoint keeps, as live views: inner optimizer moments. It stays on its peer, never averaged. */
+  readonly innerState: readonly NamedTensor[];
+  /** SHA-256 of what must be equal on all peers (model, options, data), 64 hex characters; part of the run's id. */
+  readonly fingerprint: string;
+  /**
+   * One inner step. Steps do not overlap. After a rejection, an abort too, `parameters` and `innerState` are
+   * unspecified until they are restored.
+   */
+  step(context: StepContext): Promise<StepResult>;
+  /** The mean loss over validation data that is the same on every peer and at every call, in nats. */
+  evaluate(signal?: AbortSignal): Promise<{ readonly loss: number }>;
+  /** Called after someone else wrote to `parameters` or `innerState`, for a trainer that keeps copies elsewhere. */
+  parametersChanged?(): void;
+  /** Frees everything; may be called again. Any other call then rejects with ERR_CLOSED. */
+  close(): void;
+}
+
+/** Makes a trainer with the initial parameters, which depend on the seed and the options alone. */
+export type TrainerFactory = (context: TrainerContext) => Promise<Trainer>;
+
+/** What a trainer module exports. */
+export interface TrainerModule {
+  readonly createTrainer: TrainerFactory;
+}
