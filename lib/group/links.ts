@@ -1,0 +1,267 @@
+/**
+ * The bulk links between the members of a view. For each pair the higher rank says hello over an authenticated
+ * channel; the lower checks that it is a member, and answers that both still have a link, or with the ticket of a new
+ * one. Both derive its keys, the lower expects the socket, the higher dials it.
+ */
+import { type Clock, systemClock, withLimit } from "../base/clock.js";
+import { asGradmeshError, GradmeshError } from "../base/errors.js";
+import type { Host } from "../peer/host.js";
+import type { PeerChannel } from "../peer/libp2p-channel.js";
+import { dialLink, expectLink, type HandshakeOptions, LinkRefusal, receiveHello } from "./link-handshake.js";
+import { BULK_PROTOCOL, type Encryption, type LinkHello } from "./link-messages.js";
+import {
+  type BulkEndpoint,
+  type LinkEntry,
+  type LinkMember,
+  LinkTable,
+  type LinkView,
+} from "./link-table.js";
+
+export type { Encryption } from "./link-messages.js";
+export type { BulkEndpoint, DialTarget, LinkMember, LinkView } from "./link-table.js";
+
+export interface BulkLinksOptions {
+  host: Pick<Host, "peerId" | "advertiseHost" | "handle" | "unhandle" | "connect">;
+  endpoint: BulkEndpoint;
+  runId: string;
+  /** How the endpoint was created; the other side must use the same. */
+  encryption?: Encryption;
+  clock?: Clock;
+  /** How long a hello waits for this peer to reach its epoch. */
+  viewWaitMs?: number;
+  /** How long one message, and then the socket, may take. */
+  stepLimitMs?: number;
+}
+
+export interface BulkLinks {
+  /**
+   * Links this peer with every other member, within the limit. Links of peers that stay and are open on both sides
+   * are kept, those of peers that are not in the view end. A call for a later epoch ends those for earlier ones.
+   * @param rank this peer's place in view.members.
+   * @returns the links by rank, -1 at one's own.
+   * @throws ERR_UNREACHABLE with detail.peers, the members that could not be linked; ERR_ABORTED when a later epoch
+   * took over; ERR_INVALID_ARGUMENT for a view that cannot be; the signal's reason.
+   */
+  ensure(view: LinkView, rank: number, limitMs: number, signal?: AbortSignal): Promise<Int32Array>;
+  /** Ends every link and every call, and takes no more hellos. */
+  close(): Promise<void>;
+}
+
+/** A pause before a failed hello is said again. */
+const RETRY_MS = 50;
+/** Peers whose hello may wait for a view at the same time. */
+const ANSWERING_MAX = 256;
+
+class MemberLinks implements BulkLinks {
+  readonly #host: BulkLinksOptions["host"];
+  readonly #handshake: HandshakeOptions;
+  readonly #clock: Clock;
+  readonly #viewWaitMs: number;
+  readonly #table: LinkTable;
+  /** The hello of each peer that is being answered; a newer one of the same peer ends it. */
+  readonly #answering = new Map<string, AbortController>();
+  readonly #closing = new AbortController();
+  /** Ends the calls for the current epoch when a newer one comes. */
+  #current = { epoch: -1, controller: new AbortController() };
+
+  constructor(options: BulkLinksOptions) {
+    this.#host = options.host;
+    this.#clock = options.clock ?? systemClock;
+    this.#viewWaitMs = options.viewWaitMs ?? 10_000;
+    this.#table = new LinkTable(options.host.peerId, options.endpoint);
+    this.#handshake = {
+      self: options.host.peerId,
+      runId: options.runId,
+      encryption: options.encryption ?? "aes-256-gcm",
+      endpoint: options.endpoint,
+      clock: this.#clock,
+      advertiseHost: options.host.advertiseHost,
+      stepLimitMs: options.stepLimitMs ?? 5000,
+    };
+  }
+
+  async start(): Promise<void> {
+    await this.#host.handle(BULK_PROTOCOL, (channel) => this.#answer(channel));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(new GradmeshError("ERR_CLOSED", "the bulk links are closed"));
+    this.#table.close();
+    await this.#host.unhandle(BULK_PROTOCOL);
+  }
+
+  async ensure(view: LinkView, rank: number, limitMs: number, signal?: AbortSignal): Promise<Int32Array> {
+    this.#closing.signal.throwIfAborted();
+    signal?.throwIfAborted();
+    this.#table.adopt(view, rank);
+    const stop = AbortSignal.any([
+      this.#epochSignal(view.epoch),
+      this.#closing.signal,
+      ...(signal ? [signal] : []),
+    ]);
+    const reasons = new Map<string, string>();
+    const linkOne = async (member: LinkMember, other: number) => {
+      if (other === rank) return;
+      const what = `linking to ${member.peerId}`;
+      try {
+        await withLimit(this.#clock, limitMs, what, stop, (limited) =>
+          other < rank
+            ? this.#greet(member, view.epoch, reasons, limited)
+            : this.#awaitHello(member.peerId, view.epoch, limited),
+        );
+        reasons.delete(member.peerId);
+      } catch (error) {
+        const tried = reasons.get(member.peerId);
+        const { message } = asGradmeshError(error);
+        reasons.set(member.peerId, tried === undefined ? message : `${message}; ${tried}`);
+      }
+    };
+    await Promise.all(view.members.map(linkOne));
+    stop.throwIfAborted();
+    if (reasons.size === 0) return this.#table.links(view);
+    throw new GradmeshError(
+      "ERR_UNREACHABLE",
+      `no bulk link for epoch ${view.epoch} to ${[...reasons].map(([peerId, why]) => `${peerId} (${why})`).join(", ")}`,
+      { detail: { peers: [...reasons.keys()] } },
+    );
+  }
+
+  #epochSignal(epoch: number): AbortSignal {
+    if (epoch > this.#current.epoch) {
+      this.#current.controller.abort(new GradmeshError("ERR_ABORTED", `epoch ${epoch} took over`));
+      this.#current = { epoch, controller: new AbortController() };
+    }
+    return this.#current.controller.signal;
+  }
+
+  // ---- the higher rank says hello ----
+
+  async #greet(
+    member: LinkMember,
+    epoch: number,
+    reasons: Map<string, string>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (;;) {
+      const entry = await this.#table.probe(member.peerId, signal);
+      if (entry?.epoch === epoch) return;
+      try {
+        await this.#greetOnce(member, epoch, entry, signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof LinkRefusal) throw error;
+        reasons.set(member.peerId, asGradmeshError(error).message);
+        await this.#clock.sleep(RETRY_MS, signal);
+      }
+    }
+  }
+
+  async #greetOnce(
+    member: LinkMember,
+    epoch: number,
+    known: LinkEntry | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const channel = await this.#host.connect(member, BULK_PROTOCOL, signal);
+    try {
+      const limitMs = this.#viewWaitMs + this.#handshake.stepLimitMs;
+      const entry = await dialLink(channel, epoch, known, limitMs, this.#handshake, signal);
+      this.#table.keep(member.peerId, entry);
+    } finally {
+      void channel.close();
+    }
+  }
+
+  // ---- the lower rank answers ----
+
+  async #awaitHello(peerId: string, epoch: number, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      // Waiting begins before the probe, which gives a hello time to be answered unseen.
+      const waiting = new AbortController();
+      const changed = this.#table.changed(AbortSignal.any([signal, waiting.signal]));
+      changed.catch(() => {});
+      try {
+        const entry = await this.#table.probe(peerId, signal);
+        if (entry?.epoch === epoch) return;
+        await changed;
+      } finally {
+        waiting.abort();
+      }
+    }
+  }
+
+  async #answer(channel: PeerChannel): Promise<void> {
+    const peerId = channel.remote;
+    const controller = new AbortController();
+    try {
+      const hello = await receiveHello(channel, this.#handshake, this.#closing.signal);
+      this.#answering.get(peerId)?.abort(new GradmeshError("ERR_ABORTED", `${peerId} said a newer hello`));
+      if (this.#answering.size >= ANSWERING_MAX) {
+        throw new GradmeshError("ERR_TIMEOUT", "too many peers wait for a view here");
+      }
+      this.#answering.set(peerId, controller);
+      const signal = AbortSignal.any([controller.signal, this.#closing.signal]);
+      await this.#admit(peerId, hello, signal);
+      await this.#link(channel, hello, signal);
+    } catch (error) {
+      const { code, message } = asGradmeshError(error);
+      await channel.send({ type: "refused", code, reason: message.slice(0, 1024) }).catch(() => {});
+    } finally {
+      if (this.#answering.get(peerId) === controller) this.#answering.delete(peerId);
+      await channel.close();
+    }
+  }
+
+  /** Waits until this peer has the hello's view, and checks that the other is a higher rank in it. */
+  async #admit(peerId: string, hello: LinkHello, signal: AbortSignal): Promise<void> {
+    const refuse = (code: "ERR_REFUSED" | "ERR_UNAUTHORIZED", why: string): never => {
+      throw new GradmeshError(code, why);
+    };
+    const { runId, encryption } = this.#handshake;
+    if (hello.runId !== runId) refuse("ERR_UNAUTHORIZED", "this peer takes part in another run");
+    if (hello.encryption !== encryption) {
+      refuse("ERR_REFUSED", `bulk links here use "${encryption}", not "${hello.encryption}"`);
+    }
+    const what = `the view of epoch ${hello.epoch}`;
+    const view = await withLimit(
+      this.#clock,
+      this.#viewWaitMs,
+      `waiting for ${what}`,
+      signal,
+      async (limited) => {
+        for (;;) {
+          const current = this.#table.view;
+          if (current !== undefined && current.epoch >= hello.epoch) return current;
+          await this.#table.changed(limited);
+        }
+      },
+    );
+    if (view.epoch > hello.epoch) refuse("ERR_REFUSED", `epoch ${hello.epoch} is over; it is ${view.epoch}`);
+    const rank = view.members.findIndex((member) => member.peerId === peerId);
+    if (rank < 0) refuse("ERR_UNAUTHORIZED", `${peerId} is not in ${what}`);
+    if (rank <= this.#table.rank) {
+      refuse("ERR_REFUSED", `rank ${rank} must wait for the hello of rank ${this.#table.rank}`);
+    }
+  }
+
+  async #link(channel: PeerChannel, hello: LinkHello, signal: AbortSignal): Promise<void> {
+    const peerId = channel.remote;
+    const entry = await this.#table.probe(peerId, signal);
+    if (entry !== undefined && entry.name === hello.link) {
+      await channel.send({ type: "keep" });
+      this.#table.keep(peerId, { ...entry, epoch: hello.epoch });
+      return;
+    }
+    this.#table.drop(peerId);
+    this.#table.keep(peerId, await expectLink(channel, hello, this.#handshake, signal));
+  }
+}
+
+/** Bulk links of this peer; takes the hellos of others from now on. */
+export async function createBulkLinks(options: BulkLinksOptions): Promise<BulkLinks> {
+  const links = new MemberLinks(options);
+  await links.start();
+  return links;
+}
