@@ -14,15 +14,25 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/** What a program may need of an error, beside its code. */
+export interface ErrorDetail {
+  /** Peer ids of the peers that failed. */
+  peers?: readonly string[];
+  /** Payload and framing bytes this peer had sent when a collective failed. */
+  bytesSent?: number;
+}
+
 export class GradmeshError extends Error {
   override readonly name = "GradmeshError";
+  readonly detail: ErrorDetail;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { detail?: ErrorDetail },
   ) {
     super(message, options);
+    this.detail = options?.detail ?? {};
   }
 }
 

@@ -15,10 +15,11 @@ struct CodecLoops {
   void (*encode)(const float* source, size_t elements, uint8_t* wire);
   // Any wire bytes are defined (also a stranger's): no input makes it read or write outside.
   void (*decode)(const uint8_t* wire, size_t elements, float* target);
-  // target[i] = target[i] + decoded[i], one exact::add each
+  // target[i] = target[i] + decoded[i], one exact::add each; a NaN that comes of it is always 0x7fc00000
   void (*decode_add)(const uint8_t* wire, size_t elements, float* target);
   // Codes the mean of `ranks` coded contributions. exact_sum codecs add in integers and round once, so the order of
   // the wires does not matter; others add decoded values in the order given, then exact::div by ranks, then encode.
+  // ranks >= 1; wire overlaps none of the wires. A NaN that adding or dividing makes is always 0x7fc00000.
   void (*mean)(const uint8_t* const* wires, uint32_t ranks, size_t elements, uint8_t* wire);
 };
 

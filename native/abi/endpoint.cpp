@@ -1,0 +1,154 @@
+// The C ABI of endpoints and links.
+#include <csignal>
+#include <cstring>
+
+#include "abi/abi.h"
+#include "abi/cancels.h"
+#include "abi/endpoints.h"
+
+namespace gradmesh::abi {
+
+HandleTable<Endpoint>& endpoints() {
+  static HandleTable<Endpoint> table;
+  return table;
+}
+
+Status check_limit(uint32_t limit_ms) {
+  constexpr uint32_t kDayMs = 24 * 60 * 60 * 1000;
+  if (limit_ms >= 1 && limit_ms <= kDayMs) return Status::ok();
+  return {GM_INVALID_ARGUMENT,
+          "limit_ms is " + std::to_string(limit_ms) + "; allowed: 1 to " + std::to_string(kDayMs)};
+}
+
+}  // namespace gradmesh::abi
+
+namespace {
+
+using namespace gradmesh;
+
+Status copy_exactly(const char* field, gm_bytes source, std::span<uint8_t> target) {
+  if (source.length != target.size())
+    return {GM_INVALID_ARGUMENT, std::string(field) + " has " + std::to_string(source.length) +
+                                     " bytes; allowed: " + std::to_string(target.size())};
+  std::memcpy(target.data(), source.data, target.size());
+  return Status::ok();
+}
+
+// Keys may be empty for an endpoint that is not encrypted.
+Status copy_secrets(const Endpoint& endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key,
+                    LinkSecrets* secrets) {
+  GM_TRY(copy_exactly("ticket", ticket, secrets->ticket));
+  if (!endpoint.encrypted()) return Status::ok();
+  GM_TRY(copy_exactly("send_key", send_key, secrets->send_key));
+  GM_TRY(copy_exactly("receive_key", receive_key, secrets->receive_key));
+  if (!crypto::equal(secrets->send_key, secrets->receive_key)) return Status::ok();
+  return {GM_INVALID_ARGUMENT,
+          "send_key and receive_key are the same; allowed: a key of its own for each direction"};
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t gm_endpoint_create(gm_text host, uint32_t port, uint32_t silence_limit_ms, bool encrypted,
+                           uint32_t* result) {
+  return abi::guard([&] {
+    std::shared_ptr<Endpoint> endpoint;
+    GM_TRY(Endpoint::create({.host = abi::string(host),
+                             .port = port,
+                             .silence_limit_ms = silence_limit_ms,
+                             .encrypted = encrypted},
+                            &endpoint));
+    *result = abi::endpoints().add(std::move(endpoint));
+    return Status::ok();
+  });
+}
+
+int32_t gm_endpoint_port(uint32_t endpoint, uint32_t* result) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    *result = found->port();
+    return Status::ok();
+  });
+}
+
+int32_t gm_endpoint_expect(uint32_t endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key,
+                           uint32_t limit_ms, uint32_t* result) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_limit(limit_ms));
+    LinkSecrets secrets;
+    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    return found->expect(secrets, limit_ms, result);
+  });
+}
+
+int32_t gm_endpoint_dial(uint32_t endpoint, gm_text host, uint32_t port, gm_bytes ticket, gm_bytes send_key,
+                         gm_bytes receive_key, uint32_t limit_ms, uint32_t cancel, uint32_t* result,
+                         gm_done done, void* context) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_limit(limit_ms));
+    LinkSecrets secrets;
+    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    found->dial(abi::string(host), port, secrets, limit_ms, abi::cancels().find(cancel),
+                [=](const Status& status, uint32_t link) {
+                  *result = link;
+                  done(context, status.code(), status.message().c_str());
+                });
+    return Status::ok();
+  });
+}
+
+int32_t gm_endpoint_stats(uint32_t endpoint, gm_text_out* result) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    return abi::copy_text(found->stats(), result);
+  });
+}
+
+int32_t gm_endpoint_fault(uint32_t endpoint, uint64_t operation, uint32_t steps, uint32_t signal) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    if (signal < 1 || signal >= static_cast<uint32_t>(NSIG))
+      return {GM_INVALID_ARGUMENT,
+              "signal is " + std::to_string(signal) + "; allowed: 1 to " + std::to_string(NSIG - 1)};
+    found->after_steps(operation, steps, [signal] { std::raise(static_cast<int>(signal)); });
+    return Status::ok();
+  });
+}
+
+int32_t gm_endpoint_close(uint32_t endpoint) {
+  return abi::guard([&] {
+    if (const auto found = abi::endpoints().remove(endpoint)) found->close();
+    return Status::ok();
+  });
+}
+
+int32_t gm_link_ready(uint32_t endpoint, uint32_t link, uint32_t limit_ms, uint32_t cancel, gm_done done,
+                      void* context) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_limit(limit_ms));
+    found->ready(link, limit_ms, abi::cancels().find(cancel),
+                 [=](const Status& status) { done(context, status.code(), status.message().c_str()); });
+    return Status::ok();
+  });
+}
+
+int32_t gm_link_close(uint32_t endpoint, uint32_t link) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    found->close_link(link);
+    return Status::ok();
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,22 @@
+// The C ABI of golden cases, which the doctor replays on an operator's machine.
+#include "codec/golden.h"
+
+#include "abi/abi.h"
+#include "ops/golden.h"
+
+using namespace gradmesh;
+
+extern "C" int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed,
+                                 gm_text_out* result) {
+  return abi::guard([&]() -> Status {
+    std::string digest;
+    if (abi::view(kind) == "codec") {
+      GM_TRY(golden_codec(abi::view(name), elements, seed, &digest));
+    } else if (abi::view(kind) == "op") {
+      GM_TRY(golden_op(abi::view(name), elements, seed, &digest));
+    } else {
+      return {GM_INVALID_ARGUMENT, "kind is \"" + abi::string(kind) + "\"; allowed are \"codec\" and \"op\""};
+    }
+    return abi::copy_text(digest, result);
+  });
+}

@@ -1,0 +1,68 @@
+// The C ABI of random numbers and of state: digests and the finiteness test.
+#include <cmath>
+#include <vector>
+
+#include "abi/abi.h"
+#include "base/prng.h"
+#include "numeric/backend.h"
+#include "state/digest.h"
+
+using namespace gradmesh;
+
+namespace {
+
+// Three blocks an element (normals) stay far below the counter's 2^64.
+constexpr uint64_t kRandomElementsMax = uint64_t{1} << 60;
+
+Status check_random(uint64_t first, gm_f32s target) {
+  if (first > kRandomElementsMax || target.length > kRandomElementsMax - first)
+    return {GM_INVALID_ARGUMENT, "first is " + std::to_string(first) + " and target has " +
+                                     std::to_string(target.length) +
+                                     " elements; together at most 2^60 are allowed"};
+  return backend::check_float_mode();
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t gm_random_uniform(uint64_t seed, uint64_t stream, uint64_t first, gm_f32s target) {
+  return abi::guard([&]() -> Status {
+    GM_TRY(check_random(first, target));
+    fill_uniform(seed, stream, first, target.data, target.length);
+    return Status::ok();
+  });
+}
+
+int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, double deviation, gm_f32s target) {
+  return abi::guard([&]() -> Status {
+    GM_TRY(check_random(first, target));
+    const auto rounded = static_cast<float>(deviation);
+    if (!std::isfinite(rounded) || rounded < 0)
+      return {GM_INVALID_ARGUMENT, "deviation is " + std::to_string(deviation) +
+                                       "; allowed are 0 and positive numbers that a float32 holds"};
+    fill_normal(seed, stream, first, rounded, target.data, target.length);
+    return Status::ok();
+  });
+}
+
+int32_t gm_digest(gm_buffers buffers, gm_text_out* result) {
+  return abi::guard([&]() -> Status {
+    std::vector<crypto::Bytes> views;
+    views.reserve(buffers.length);
+    for (size_t i = 0; i < buffers.length; i++)
+      views.emplace_back(buffers.items[i].data, buffers.items[i].length);
+    crypto::Digest digest;
+    GM_TRY(tree_digest(views, &digest));
+    return abi::copy_text(crypto::hex(digest), result);
+  });
+}
+
+int32_t gm_all_finite(gm_f32s source, bool* result) {
+  return abi::guard([&] {
+    *result = all_finite({source.data, source.length});
+    return Status::ok();
+  });
+}
+
+}  // extern "C"
