@@ -54,7 +54,10 @@ function parseRegistry(path, macro) {
   for (const line of read(path).split("\n")) {
     if (!line.startsWith(`${macro}(`)) continue;
     const doc = /"(.*)"\)$/.exec(line)[1];
-    const fields = line.slice(macro.length + 1, line.indexOf('"')).split(",").map((f) => f.trim());
+    const fields = line
+      .slice(macro.length + 1, line.indexOf('"'))
+      .split(",")
+      .map((f) => f.trim());
     rows.push({ fields: fields.slice(0, -1), doc });
   }
   return rows;
@@ -68,7 +71,16 @@ function cPrototype(fn) {
 }
 
 function header({ errors, functions }) {
-  const lines = [`/* ${banner} */`, "#pragma once", '#include "gradmesh_types.h"', "", "#ifdef __cplusplus", 'extern "C" {', "#endif", ""];
+  const lines = [
+    `/* ${banner} */`,
+    "#pragma once",
+    '#include "gradmesh_types.h"',
+    "",
+    "#ifdef __cplusplus",
+    'extern "C" {',
+    "#endif",
+    "",
+  ];
   lines.push("typedef enum gm_code {");
   for (const e of errors) lines.push(`  GM_${e.name} = ${e.number}, /* ${e.doc} */`);
   lines.push("} gm_code;", "");
@@ -79,13 +91,18 @@ function header({ errors, functions }) {
 
 function table({ errors, functions }) {
   const lines = [`// ${banner}`];
-  for (const fn of functions) lines.push(`GM_FUNCTION(${fn.mode}, "${camel(fn.name)}", gm_${fn.name}, ${fn.args.length})`);
+  for (const fn of functions)
+    lines.push(`GM_FUNCTION(${fn.mode}, "${camel(fn.name)}", gm_${fn.name}, ${fn.args.length})`);
   for (const e of errors) if (e.number !== 0) lines.push(`GM_ERROR(${e.number}, "ERR_${e.name}")`);
   return `${lines.join("\n")}\n`;
 }
 
 function errorCodes({ errors }) {
-  const lines = [`// ${banner}`, "", "/** The stable codes of errors that native code raises, with their meaning. */"];
+  const lines = [
+    `// ${banner}`,
+    "",
+    "/** The stable codes of errors that native code raises, with their meaning. */",
+  ];
   lines.push("export const nativeErrorCodes = {");
   for (const e of errors) if (e.number !== 0) lines.push(`  ERR_${e.name}: ${JSON.stringify(e.doc)},`);
   lines.push("} as const;");
@@ -94,11 +111,17 @@ function errorCodes({ errors }) {
 
 function typescript({ functions }) {
   const lines = [`// ${banner}`, ""];
-  lines.push("/** The native functions, one for each row of bindings/abi.def. */", "export interface NativeAbi {");
+  lines.push(
+    "/** The native functions, one for each row of bindings/abi.def. */",
+    "export interface NativeAbi {",
+  );
   for (const fn of functions) {
     const args = fn.args.map(([name, type]) => `${camel(name)}: ${types[type].ts}`).join(", ");
     const result = fn.result ? types[fn.result].ts : "void";
-    lines.push(`  /** ${fn.doc} */`, `  ${camel(fn.name)}(${args}): ${fn.mode === "sync" ? result : `Promise<${result}>`};`);
+    lines.push(
+      `  /** ${fn.doc} */`,
+      `  ${camel(fn.name)}(${args}): ${fn.mode === "sync" ? result : `Promise<${result}>`};`,
+    );
   }
   lines.push("}", "");
   const registry = (name, doc, rows, render) => {
@@ -106,13 +129,31 @@ function typescript({ functions }) {
     for (const row of rows) lines.push(`  ${row.fields[0]}: ${render(row)},`);
     lines.push("} as const;", "");
   };
-  registry("codecs", "native/codec/codecs.def", parseRegistry("native/codec/codecs.def", "GM_CODEC"), ({ fields: f, doc }) =>
-    `{ id: ${f[1]}, blockElements: ${f[2]}, unbiased: ${f[3]}, contractive: ${f[4]}, linear: ${f[5]}, exactSum: ${f[6]}, doc: ${JSON.stringify(doc)} }`);
-  registry("collectives", "native/collective/collectives.def", parseRegistry("native/collective/collectives.def", "GM_COLLECTIVE"), ({ fields: f, doc }) =>
-    `{ id: ${f[1]}, coded: ${f[2]}, doc: ${JSON.stringify(doc)} }`);
-  registry("ops", "native/ops/ops.def", parseRegistry("native/ops/ops.def", "GM_OP"), ({ fields: f, doc }) =>
-    `{ id: ${f[1]}, inputs: ${f[2]}, outputs: ${f[3]}, integers: ${f[4]}, floats: ${f[5]}, doc: ${JSON.stringify(doc)} }`);
-  for (const [type, name] of [["CodecName", "codecs"], ["CollectiveName", "collectives"], ["OpName", "ops"]])
+  registry(
+    "codecs",
+    "native/codec/codecs.def",
+    parseRegistry("native/codec/codecs.def", "GM_CODEC"),
+    ({ fields: f, doc }) =>
+      `{ id: ${f[1]}, blockElements: ${f[2]}, unbiased: ${f[3]}, contractive: ${f[4]}, linear: ${f[5]}, exactSum: ${f[6]}, doc: ${JSON.stringify(doc)} }`,
+  );
+  registry(
+    "collectives",
+    "native/collective/collectives.def",
+    parseRegistry("native/collective/collectives.def", "GM_COLLECTIVE"),
+    ({ fields: f, doc }) => `{ id: ${f[1]}, coded: ${f[2]}, doc: ${JSON.stringify(doc)} }`,
+  );
+  registry(
+    "ops",
+    "native/ops/ops.def",
+    parseRegistry("native/ops/ops.def", "GM_OP"),
+    ({ fields: f, doc }) =>
+      `{ id: ${f[1]}, inputs: ${f[2]}, outputs: ${f[3]}, integers: ${f[4]}, floats: ${f[5]}, doc: ${JSON.stringify(doc)} }`,
+  );
+  for (const [type, name] of [
+    ["CodecName", "codecs"],
+    ["CollectiveName", "collectives"],
+    ["OpName", "ops"],
+  ])
     lines.push(`export type ${type} = keyof typeof ${name};`);
   return `${lines.join("\n")}\n`;
 }

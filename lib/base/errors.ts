@@ -4,7 +4,8 @@ import { nativeErrorCodes } from "./codes.gen.js";
 /** Every stable code with its meaning; the native ones come from bindings/abi.def. */
 export const errorCodes = {
   ...nativeErrorCodes,
-  ERR_CONFIG: "a config file or option is impossible; the message names the key, its value and what is allowed",
+  ERR_CONFIG:
+    "a config file or option is impossible; the message names the key, its value and what is allowed",
   ERR_CHECKPOINT: "a checkpoint is torn, foreign or absent; the message names the file",
   ERR_REFUSED: "the coordinator does not admit this peer; the message says why",
   ERR_DIVERGED: "peers that must hold the same bits do not; the message names them",

@@ -32,11 +32,11 @@ export interface NativeAbi {
   allFinite(source: Float32Array): Promise<boolean>;
   /** digest of one golden case (kind codec or op) on the active backend */
   goldenRun(kind: string, name: string, elements: number, seed: number): Promise<string>;
-  /** an operator graph; tensors holds [binding or -1, offset, elements, kind 0 f32 1 i32] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
+  /** an operator graph; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
   graphCreate(tensors: Float64Array, nodes: Int32Array, floats: Float64Array, threads: number): number;
-  /** runs every node in order on the bound tensors */
+  /** runs every node in order; bindings[i] is the memory of binding i, all of them each time */
   graphRun(graph: number, bindings: readonly NodeJS.TypedArray[], cancel: number): Promise<void>;
-  /** JSON: nanoseconds and runs by operator since create */
+  /** JSON: {operator: {runs, nanoseconds}} since create */
   graphProfile(graph: number): string;
   /** frees the graph once its runs have ended */
   graphClose(graph: number): void;
@@ -82,7 +82,7 @@ export const collectives = {
 
 /** native/ops/ops.def */
 export const ops = {
-  embedding: { id: 0, inputs: 3, outputs: 1, integers: 4, floats: 0, doc: "tokens i32[R], table[V,C], positions[T,C] -> out[R,C]: table[token] + positions[row mod T]; integers R,T,C,V" },
+  embedding: { id: 0, inputs: 3, outputs: 1, integers: 4, floats: 0, doc: "tokens i32[R], table[V,C], positions[T,C] -> out[R,C]: table[token] + positions[row mod T]; tokens in [0,V); integers R,T,C,V" },
   embedding_backward: { id: 1, inputs: 2, outputs: 2, integers: 4, floats: 0, doc: "tokens i32[R], d_out[R,C] -> d_table[V,C], d_positions[T,C]: sums by ascending row; integers R,T,C,V" },
   layernorm: { id: 2, inputs: 3, outputs: 3, integers: 2, floats: 1, doc: "x[R,C], gain[C], bias[C] -> y[R,C], mean[R], rstd[R]: sums in the fixed tree of tree.h; integers R,C; floats epsilon" },
   layernorm_backward: { id: 3, inputs: 5, outputs: 3, integers: 2, floats: 0, doc: "d_y[R,C], x[R,C], gain[C], mean[R], rstd[R] -> d_x[R,C], d_gain[C], d_bias[C]: over C in the fixed tree, over R ascending; integers R,C" },
@@ -92,15 +92,15 @@ export const ops = {
   bias_backward: { id: 7, inputs: 1, outputs: 1, integers: 2, floats: 0, doc: "d_y[M,N] -> d_bias[N]: ascending m; integers M,N" },
   gelu: { id: 8, inputs: 1, outputs: 1, integers: 1, floats: 0, doc: "x[n] -> y[n]: tanh form (arXiv 1606.08415); integers n" },
   gelu_backward: { id: 9, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "x[n], d_y[n] -> d_x[n]; integers n" },
-  attention: { id: 10, inputs: 1, outputs: 2, integers: 4, floats: 0, doc: "qkv[B*T,3C] -> out[B*T,C], probabilities[B,H,T,T]: causal, scale 1/sqrt(C/H); masked probabilities are +0; integers B,T,H,C" },
-  attention_backward: { id: 11, inputs: 3, outputs: 1, integers: 4, floats: 0, doc: "d_out[B*T,C], qkv[B*T,3C], probabilities[B,H,T,T] -> d_qkv[B*T,3C]; integers B,T,H,C" },
+  attention: { id: 10, inputs: 1, outputs: 2, integers: 4, floats: 0, doc: "qkv[B*T,3C] -> out[B*T,C], probabilities[B,H,T,T]: causal: softmax of the scores times exact::div(1, sqrt(C/H)) over the positions s <= t; masked probabilities are +0 and take part in no sum; sums ascend over C/H and over s; integers B,T,H,C" },
+  attention_backward: { id: 11, inputs: 3, outputs: 1, integers: 4, floats: 0, doc: "d_out[B*T,C], qkv[B*T,3C], probabilities[B,H,T,T] -> d_qkv[B*T,3C]: d_score = P (d_P - sum of P d_P over s <= t, in the fixed tree) scale; the other sums ascend over the visible positions; integers B,T,H,C" },
   add: { id: 12, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "a[n], b[n] -> out[n]; integers n" },
   subtract: { id: 13, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "a[n], b[n] -> out[n] = a - b; integers n" },
-  cross_entropy: { id: 14, inputs: 2, outputs: 2, integers: 2, floats: 0, doc: "logits[R,V], targets i32[R] -> losses[R], probabilities[R,V]; integers R,V" },
-  cross_entropy_backward: { id: 15, inputs: 2, outputs: 1, integers: 2, floats: 0, doc: "probabilities[R,V], targets i32[R] -> d_logits[R,V]: of the mean loss; integers R,V" },
+  cross_entropy: { id: 14, inputs: 2, outputs: 2, integers: 2, floats: 0, doc: "logits[R,V], targets i32[R] -> losses[R], probabilities[R,V]: softmax, and log(sum) - (logit[target] - largest); targets in [0,V); integers R,V" },
+  cross_entropy_backward: { id: 15, inputs: 2, outputs: 1, integers: 2, floats: 0, doc: "probabilities[R,V], targets i32[R] -> d_logits[R,V]: of the mean loss, (probability - 1 at the target) times exact::div(1, R); integers R,V" },
   mean: { id: 16, inputs: 1, outputs: 1, integers: 1, floats: 0, doc: "x[n] -> out[1]: sum in the fixed tree, then exact::div by n; integers n" },
-  clip_scale: { id: 17, inputs: 1, outputs: 1, integers: 1, floats: 1, doc: "x[n] -> out[2]: the factor min(1, limit / norm) and the Euclidean norm, squares summed in the fixed tree; integers n; floats limit (0: no clipping, the factor is 1)" },
-  adamw: { id: 18, inputs: 4, outputs: 3, integers: 1, floats: 4, doc: "gradients[n], clip[2], schedule[2], decay[n] -> parameters[n], first[n], second[n] updated in place (arXiv 1711.05101); clip[0] scales the gradient; schedule is the learning rate and the step (from 1); decay[i] is 1 where weight decay applies, else 0; integers n; floats beta1, beta2, epsilon, weight_decay" },
+  clip_scale: { id: 17, inputs: 1, outputs: 1, integers: 1, floats: 1, doc: "x[n] -> out[2]: the factor min(1, limit / norm) and the Euclidean norm, squares summed in the fixed tree; integers n; floats limit (0: no clipping, the factor is 1; also where the norm is NaN)" },
+  adamw: { id: 18, inputs: 4, outputs: 3, integers: 1, floats: 4, doc: "gradients[n], clip[2], schedule[2], decay[n] -> parameters[n], first[n], second[n] updated in place (arXiv 1711.05101); clip[0] scales the gradient; schedule is the learning rate and the step (a whole number from 1 to 2^24); the betas count as doubles up to 1 - beta and 1 - beta^step; decay[i] is 1 where weight decay applies, else 0; integers n; floats beta1, beta2, epsilon, weight_decay" },
   nesterov: { id: 19, inputs: 2, outputs: 2, integers: 1, floats: 0, doc: "gradient[n], schedule[2] -> parameters[n], momentum[n] updated in place: b = m b + g; p = p - lr (g + m b); schedule is the learning rate and m; integers n" },
   copy: { id: 20, inputs: 1, outputs: 1, integers: 1, floats: 0, doc: "x[n] -> out[n]; integers n" },
 } as const;

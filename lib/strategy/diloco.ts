@@ -11,30 +11,36 @@ const meanCollectives = ["ring", "direct"] as const;
 
 const momentum = z.number().min(0).lt(1);
 
-/** What a run's config says about DiLoCo; every key has a default, the paper's where the paper has one. */
+/** The config's `strategy` section for DiLoCo; every key has a default. */
 export const dilocoOptions = z.strictObject({
-  strategy: z.literal("diloco").default("diloco"),
-  /** H: inner steps between exchanges. */
-  every: z.int().min(1).default(50),
-  codec: z.enum(codecNames).default("int8_block"),
-  collective: z.enum(meanCollectives).default("direct"),
-  outer: z
-    .strictObject({
-      learningRate: z.number().gt(0).max(10).default(0.7),
-      momentum: z
-        .strictObject({
-          from: momentum.default(0.5),
-          to: momentum.default(0.9),
-          warmupRounds: z.int().min(0).default(20),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
+  name: z.enum(["diloco"]).default("diloco").describe("what peers exchange and when (arXiv 2311.08105)"),
+  innerSteps: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe("inner optimizer steps of each peer in a round (H)"),
+  outerLearningRate: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(0.7)
+    .describe("step size on the mean pseudo-gradient; 1 with momentum 0 is plain averaging"),
+  momentumStart: momentum.default(0.5).describe("outer Nesterov momentum of the first round"),
+  momentumEnd: momentum.default(0.9).describe("outer Nesterov momentum after its warm-up"),
+  momentumWarmupRounds: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(10)
+    .describe("rounds in which the momentum rises from start to end"),
+  codec: z.enum(codecNames).default("int8_block").describe("how pseudo-gradients are coded on the wire"),
+  collective: z.enum(meanCollectives).default("direct").describe("the all-reduce algorithm"),
 });
 
 /** A recipe from a run's options. @throws ERR_CONFIG naming the key and the allowed values. */
 export function dilocoRecipe(options: unknown): Recipe {
-  const { strategy, every, codec, collective, outer } = parseOptions(dilocoOptions, options, "strategy");
+  const { name, innerSteps, codec, collective, ...outer } = parseOptions(dilocoOptions, options, "strategy");
   if (!collectives[collective].coded && !codecs[codec].linear) {
     const linear = codecNames.filter((name) => codecs[name].linear).join(", ");
     throw new GradmeshError(
@@ -44,15 +50,23 @@ export function dilocoRecipe(options: unknown): Recipe {
     );
   }
   return {
-    strategy,
-    trigger: { kind: "every", steps: every },
+    strategy: name,
+    trigger: { kind: "every", steps: innerSteps },
     source: "delta",
     fragments: "all",
     feedback: "none",
     codec,
     collective,
     aggregate: "mean",
-    outer: { kind: "nesterov", ...outer },
+    outer: {
+      kind: "nesterov",
+      learningRate: outer.outerLearningRate,
+      momentum: {
+        from: outer.momentumStart,
+        to: outer.momentumEnd,
+        warmupRounds: outer.momentumWarmupRounds,
+      },
+    },
     staleness: 0,
     commit: "everyRound",
   };

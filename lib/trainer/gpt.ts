@@ -1,9 +1,9 @@
 /** The built-in trainer: a character GPT on a text file, AdamW with warm-up and linear decay; bit-exact everywhere. */
 import { z } from "zod";
+import { canonicalDigest } from "../base/canonical-json.js";
 import { GradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import { parseOptions } from "../strategy/options.js";
-import { recipeDigest } from "../strategy/recipe.js";
 import { graphDigest } from "../tensor/builder.js";
 import type { Graph } from "../tensor/graph.js";
 import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
@@ -133,7 +133,7 @@ class GptTrainer implements Trainer {
     this.#targets = new Int32Array(shape.batch * shape.context);
     this.#training = trainingGraph(shape, optimizerSettings(options), context.threads);
     this.#evaluation = evaluationGraph(shape, context.threads);
-    this.fingerprint = recipeDigest({
+    this.fingerprint = canonicalDigest({
       trainer: "gpt",
       options: { ...options, data: text.digest },
       graph: graphDigest(this.#training.description),

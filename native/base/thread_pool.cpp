@@ -1,5 +1,5 @@
-// Workers wait on the round counter: a short spin, since operators follow each other within microseconds, then a
-// futex, so that an idle team costs nothing.
+// Workers wait on the round counter: a short spin, since operators follow each other within microseconds,
+// then a futex, so that an idle team costs nothing.
 #include "base/thread_pool.h"
 
 #include <cfenv>

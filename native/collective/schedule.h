@@ -1,5 +1,6 @@
-// A schedule is a collective as data: the steps of one rank, with what each waits for. A schedule writer (ring.h,
-// direct.h, broadcast.h) only fills this in; executor.h runs any schedule; tests check any schedule without a network.
+// A schedule is a collective as data: the steps of one rank, with what each waits for. A schedule writer
+// (ring.h, direct.h, broadcast.h) only fills this in; executor.h runs any schedule; tests check any schedule
+// without a network.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -15,7 +16,8 @@ enum class Space : uint8_t {
   staging,  // coded bytes, scratch of the group
 };
 
-// `elements` elements; offset counts elements in input and output, bytes in staging (codec.bytes(elements) long).
+// `elements` elements; offset counts elements in input and output, bytes in staging (codec.bytes(elements)
+// long).
 struct Region {
   Space space;
   uint64_t offset;
@@ -24,10 +26,12 @@ struct Region {
 
 enum class StepKind : uint8_t {
   encode,  // source (input) -> target (staging)
-  send,    // source (staging, or input/output where the codec is fp32) -> peer
-  recv,    // peer -> target (staging, or output where the codec is fp32)
+  send,    // source (staging, or input/output where the codec is linear: the wire is the tensor's memory) ->
+           // peer
+  recv,    // peer -> target (staging, or output where the codec is linear)
   add,     // target (output) = sources[0] (staging or output, fp32) + sources[1] (input)
-  mean,    // target (staging) = codec mean of all sources (staging), in rank order
+  mean,    // target = codec mean of all sources, in rank order; staging, or input/output where the codec is
+           // linear
   divide,  // target (output) = source (output) / ranks, one exact::div each
   decode,  // source (staging) -> target (output)
   copy,    // source (input) -> target (output)
@@ -35,8 +39,8 @@ enum class StepKind : uint8_t {
 
 struct Step {
   StepKind kind;
-  uint32_t peer = 0;          // send, recv: the other rank
-  uint64_t tag = 0;           // send, recv: names the bytes; unique per (sender, receiver) in a schedule
+  uint32_t peer = 0;  // send, recv: the other rank
+  uint64_t tag = 0;   // send, recv: names the bytes; unique per (sender, receiver) in a schedule
   std::vector<Region> sources;
   Region target{Space::staging, 0, 0};
   std::vector<uint32_t> waits;  // indices of earlier steps that must be done first
@@ -51,12 +55,15 @@ struct ScheduleRequest {
   uint32_t collective = 0;  // id in collectives.def
   uint32_t ranks = 1;       // 1..kRanksMax
   uint32_t rank = 0;
-  uint32_t root = 0;        // broadcast: the source
+  uint32_t root = 0;  // broadcast: the source
   uint64_t elements = 0;
   uint64_t segment_elements = 65536;  // a chunk is cut into segments of at most this many elements
   const Codec* codec = nullptr;
 };
 inline constexpr uint32_t kRanksMax = 16;
+inline constexpr uint64_t kElementsMax = uint64_t{1} << 40;
+inline constexpr uint64_t kSegmentElementsMax = uint64_t{1} << 22;  // a frame's payload stays below 16 MiB
+inline constexpr uint64_t kSegmentsMax = uint64_t{1} << 20;  // of one tensor; bounds a schedule's memory
 
 struct Cost {
   uint32_t latency_steps = 0;
@@ -66,5 +73,6 @@ struct Cost {
 // GM_INVALID_ARGUMENT names the field that is wrong.
 Status write_schedule(const ScheduleRequest& request, Schedule* schedule);
 Status collective_cost(const ScheduleRequest& request, Cost* cost);
+const char* collective_name(uint32_t id);
 
 }  // namespace gradmesh

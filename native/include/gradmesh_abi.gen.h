@@ -67,13 +67,13 @@ GM_API int32_t gm_all_finite(gm_f32s source, bool* result);
 /* work: digest of one golden case (kind codec or op) on the active backend */
 GM_API int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text_out* result);
 
-/* sync: an operator graph; tensors holds [binding or -1, offset, elements, kind 0 f32 1 i32] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
+/* sync: an operator graph; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
 GM_API int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, uint32_t* result);
 
-/* work: runs every node in order on the bound tensors */
+/* work: runs every node in order; bindings[i] is the memory of binding i, all of them each time */
 GM_API int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, uint32_t cancel);
 
-/* sync: JSON: nanoseconds and runs by operator since create */
+/* sync: JSON: {operator: {runs, nanoseconds}} since create */
 GM_API int32_t gm_graph_profile(uint32_t graph, gm_text_out* result);
 
 /* sync: frees the graph once its runs have ended */

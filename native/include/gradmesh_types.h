@@ -14,5 +14,6 @@ typedef struct gm_i32s { int32_t* data; size_t length; } gm_i32s;
 typedef struct gm_f64s { double* data; size_t length; } gm_f64s;
 typedef struct gm_buffers { gm_bytes* items; size_t length; } gm_buffers;  /* several tensors, as bytes */
 
-/* Ends a `post` function, once, from any thread. code is a gm_code; message says what went wrong, else is empty. */
+/* Ends a `post` function, once, from any thread; one that returns an error itself never calls it.
+ * code is a gm_code; message says what went wrong, else is empty. */
 typedef void (*gm_done)(void* context, int32_t code, const char* message);

@@ -1,11 +1,13 @@
-// The only float arithmetic that kernels may use. Each function gives the same bits on every backend: scalar C++,
-// AVX2, AVX-512 and CUDA. Files that include this are built with -ffp-contract=off (g++) or --fmad=false (nvcc).
+// The only float arithmetic that kernels may use. Each function gives the same bits on every backend: scalar
+// C++, AVX2, AVX-512 and CUDA. Files that include this are built with -ffp-contract=off (g++) or --fmad=false
+// (nvcc).
 //
-// Where a result is NaN it is NaN on every backend. The bits of a NaN are defined (0x7fc00000) only for exp, tanh, log,
-// rsqrt and sqrt: the hardware's mul, add, div and fma pass on whichever payload they like.
+// Where a result is NaN it is NaN on every backend. The bits of a NaN are defined (0x7fc00000) only for exp,
+// tanh, log, rsqrt and sqrt: the hardware's mul, add, div and fma pass on whichever payload they like.
 //
-// The functions below the primitives are branch-free, so that loops over them vectorize. Their polynomials are
-// minimax fits of our own; the largest errors are measured against double precision by test/native/numeric.
+// The functions below the primitives are branch-free, so that loops over them vectorize. Their polynomials
+// are minimax fits of our own; the largest errors are measured against double precision by
+// test/native/numeric.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -94,8 +96,8 @@ HD float exp_reduced(float x, int32_t* n) {
   return add(fma(mul(r, r), p, r), 1.0f);
 }
 
-// e^x within 1.1 ulp, denormal results included. exp(+-0) = 1, exp(-Inf) = +0, exp(Inf) = Inf; overflow gives Inf,
-// below 2^-150 +0.
+// e^x within 1.1 ulp, denormal results included. exp(+-0) = 1, exp(-Inf) = +0, exp(Inf) = Inf; overflow gives
+// Inf, below 2^-150 +0.
 HD float exp(float x) {
   float clamped = x > 89.0f ? 89.0f : x;  // a NaN passes both comparisons
   clamped = clamped < -104.0f ? -104.0f : clamped;
@@ -149,8 +151,8 @@ HD float log(float x) {
   return (x < 0.0f || is_nan(x)) ? quiet_nan() : y;
 }
 
-// 1 / sqrt(x) for 2^-100 <= x < Inf: an estimate from the exponent (relative error 0.035), two Newton steps (1.8e-3,
-// 4.6e-6) and one more whose residual 1 - x y^2 is taken to twice the precision.
+// 1 / sqrt(x) for 2^-100 <= x < Inf: an estimate from the exponent (relative error 0.035), two Newton steps
+// (1.8e-3, 4.6e-6) and one more whose residual 1 - x y^2 is taken to twice the precision.
 HD float rsqrt_normal(float x) {
   float y = from_bits(0x5f375a86u - (bits(x) >> 1));
   y = mul(y, fma(-mul(mul(0.5f, x), y), y, 1.5f));

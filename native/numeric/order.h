@@ -1,6 +1,6 @@
-// The written meaning of "the largest": floats compared by their bits, as integers, so that the result has no order
-// of its own and no instruction's view of NaN in it. -Inf < ... < -0 < +0 < ... < Inf; a NaN without the sign bit is
-// above Inf, one with it below -Inf.
+// The written meaning of "the largest": floats compared by their bits, as integers, so that the result has no
+// order of its own and no instruction's view of NaN in it. -Inf < ... < -0 < +0 < ... < Inf; a NaN without
+// the sign bit is above Inf, one with it below -Inf.
 #pragma once
 #include "numeric/exact.h"
 

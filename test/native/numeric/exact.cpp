@@ -1,5 +1,5 @@
-// exact.h against double precision (the documented errors), at its documented special values, and by bytes between the
-// instruction sets.
+// exact.h against double precision (the documented errors), at its documented special values, and by bytes
+// between the instruction sets.
 #include "numeric/exact.h"
 
 #include <cmath>
@@ -12,31 +12,36 @@ namespace {
 
 using Loop = void (*)(const float* x, float* y, size_t count);
 
-// One loop per function and instruction set; exact:: is inlined into each, so that the compiler vectorizes it anew.
-#define LOOP(function, isa, target)                                                        \
+// One loop per function and instruction set; exact:: is inlined into each, so that the compiler vectorizes it
+// anew.
+#define LOOP(function, isa, target)                                                            \
   target void function##_##isa(const float* __restrict x, float* __restrict y, size_t count) { \
-    for (size_t i = 0; i < count; i++) y[i] = exact::function(x[i]);                       \
+    for (size_t i = 0; i < count; i++) y[i] = exact::function(x[i]);                           \
   }
 #if defined(GM_X86)
-#define LOOPS(function)                                             \
-  LOOP(function, scalar, )                                          \
-  LOOP(function, avx2, __attribute__((target("avx2,fma"))))         \
-  LOOP(function, avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,prefer-vector-width=512"))))
+#define LOOPS(function)                                     \
+  LOOP(function, scalar, )                                  \
+  LOOP(function, avx2, __attribute__((target("avx2,fma")))) \
+  LOOP(function, avx512,                                    \
+       __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,prefer-vector-width=512"))))
 #else
 #define LOOPS(function) LOOP(function, scalar, )
 #endif
-LOOPS(exp) LOOPS(tanh) LOOPS(log) LOOPS(rsqrt) LOOPS(sqrt)
+LOOPS(exp)
+LOOPS(tanh) LOOPS(log) LOOPS(rsqrt) LOOPS(sqrt)
 
-struct Function {
+    struct Function {
   const char* name;
   double (*truth)(double);
-  double ulp_max;  // documented in exact.h
+  double ulp_max;           // documented in exact.h
   std::vector<Loop> loops;  // by backend
 };
 #if defined(GM_X86)
-#define ROW(function) {function##_scalar, function##_avx2, function##_avx512}
+#define ROW(function) \
+  { function##_scalar, function##_avx2, function##_avx512 }
 #else
-#define ROW(function) {function##_scalar}
+#define ROW(function) \
+  { function##_scalar }
 #endif
 const std::vector<Function>& functions() {
   static const std::vector<Function> all = {
@@ -52,7 +57,8 @@ const std::vector<Function>& functions() {
 // |got - want| in units of the last place of a float of want's size.
 double ulps(float got, double want) {
   if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got) ? 0 : HUGE_VAL;
-  if (std::isinf(got)) return std::fabs(want) >= 0x1.ffffffp127 && std::signbit(got) == std::signbit(want) ? 0 : HUGE_VAL;
+  if (std::isinf(got))
+    return std::fabs(want) >= 0x1.ffffffp127 && std::signbit(got) == std::signbit(want) ? 0 : HUGE_VAL;
   if (std::isinf(want)) return HUGE_VAL;
   int exponent;
   std::frexp(want, &exponent);
@@ -110,7 +116,8 @@ TEST("exact: special values are as documented") {
   CHECK(same(exact::exp(-inf), 0.0f) && same(exact::exp(inf), inf));
   CHECK(same(exact::exp(88.7229f), inf) && same(exact::exp(most), inf) && same(exact::exp(-most), 0.0f));
   CHECK(same(exact::exp(-103.0f), least) && same(exact::exp(-104.0f), 0.0f) && same(exact::exp(least), 1.0f));
-  CHECK(same(exact::tanh(0.0f), 0.0f) && same(exact::tanh(-0.0f), -0.0f) && same(exact::tanh(-least), -least));
+  CHECK(same(exact::tanh(0.0f), 0.0f) && same(exact::tanh(-0.0f), -0.0f) &&
+        same(exact::tanh(-least), -least));
   CHECK(same(exact::tanh(inf), 1.0f) && same(exact::tanh(-inf), -1.0f) && same(exact::tanh(most), 1.0f));
   CHECK(same(exact::log(0.0f), -inf) && same(exact::log(-0.0f), -inf) && same(exact::log(inf), inf));
   CHECK(same(exact::log(1.0f), 0.0f) && ulps(exact::log(least), std::log(0x1p-149)) < 1);
@@ -128,7 +135,8 @@ TEST("exact: special values are as documented") {
 }
 
 TEST("exact: round_even rounds to nearest, ties to even, within its range") {
-  for (const float x : {0.49999997f, -0.49999997f, 0.5f, 1.5f, 2.5f, -2.5f, -3.5f, 4194303.5f, 4194304.0f, -4194304.0f})
+  for (const float x :
+       {0.49999997f, -0.49999997f, 0.5f, 1.5f, 2.5f, -2.5f, -3.5f, 4194303.5f, 4194304.0f, -4194304.0f})
     CHECK_THAT(exact::round_even(x) == std::nearbyint(x), std::to_string(x));
   CHECK(exact::bits(exact::round_even(-0.25f)) == 0);
 }

@@ -38,5 +38,6 @@ TEST("order: keys rise with the floats, NaN at the ends, and go back") {
                                 0x00000000u, 0x00000001u, 0x3f800000u, 0x7f7fffffu, 0x7f800000u, 0x7fc00000u};
   for (size_t i = 1; i < std::size(ascending); i++)
     CHECK(order::key(exact::from_bits(ascending[i - 1])) < order::key(exact::from_bits(ascending[i])));
-  for (const uint32_t u : ascending) CHECK(exact::bits(order::from_key(order::key(exact::from_bits(u)))) == u);
+  for (const uint32_t u : ascending)
+    CHECK(exact::bits(order::from_key(order::key(exact::from_bits(u)))) == u);
 }

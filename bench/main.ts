@@ -1,0 +1,37 @@
+/** npm run bench [-- <name> [options]]: no name runs the canonical workload and prints two numbers. */
+import { asGradmeshError, GradmeshError } from "../lib/base/errors.js";
+
+type Bench = (args: string[]) => Promise<void>;
+
+/** Every benchmark by name; each prints what it measured, on what, and a digest of its result. */
+const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
+  canonical: {
+    run: async () => (await import("./canonical.js")).run,
+    doc: "the demo's swarm without a kill: bytes and seconds per inner step",
+  },
+  step: {
+    run: async () => (await import("./step.js")).run,
+    doc: "one training step on one thread, beside PyTorch in the same run",
+  },
+  reduce: {
+    run: async () => (await import("./reduce.js")).run,
+    doc: "all-reduce over loopback in this process: median and p99 by size, ranks, collective and codec",
+  },
+};
+
+const [name = "canonical", ...args] = process.argv.slice(2);
+try {
+  const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+  if (bench === undefined)
+    throw new GradmeshError(
+      "ERR_CONFIG",
+      `there is no benchmark "${name}"; allowed:\n${Object.entries(benches)
+        .map(([known, { doc }]) => `  ${known}: ${doc}`)
+        .join("\n")}`,
+    );
+  await (await bench.run())(args);
+} catch (error) {
+  const { code, message } = asGradmeshError(error);
+  process.stderr.write(`error ${code}: ${message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,143 @@
+/** The demo's closing report: pure arithmetic over the events of all peers. */
+import { GradmeshError } from "../../base/errors.js";
+import type { TimedEvent } from "../../run/events.js";
+
+type RoundEvent = Extract<TimedEvent, { type: "round" }>;
+
+/** What happened to the peer that was killed, as the parent process and the survivors saw it. */
+export interface KillCost {
+  peer: string;
+  round: number;
+  /** Seconds from the end of the process to the first survivor's typed error. */
+  detectionSeconds: number;
+  /** Seconds from the end of the process to the survivors' commit of the same round. */
+  recoverySeconds: number;
+  /** Payload and framing bytes the survivors sent again. */
+  bytesRetried: number;
+  /** Inner steps of the killed peer that no round got. */
+  innerStepsLost: number;
+  /** The round at which the peer contributed again, or null. */
+  rejoinedRound: number | null;
+  /** Seconds its state transfer took, or null. */
+  catchUpSeconds: number | null;
+}
+
+export interface DemoReport {
+  rounds: number;
+  innerSteps: number;
+  peers: number;
+  parameters: number;
+  validationLoss: { start: number; end: number };
+  /** State digest by peer; all equal, or the run has failed. */
+  stateDigests: Record<string, string>;
+  bytesPerInnerStep: {
+    /** Sent by one peer, mean over peers and rounds, everything counted. */
+    sent: number;
+    /** What fp32 data parallel (ring all-reduce of every gradient) sends. */
+    dataParallelFp32: number;
+    reduction: number;
+  };
+  /** Share of the wall time of a round that is not inner steps or the outer step, mean over peers. */
+  syncShare: number;
+  /** From the start of the first process to the end of the last. */
+  seconds: number;
+  /** The rounds alone: the slowest peer's inner steps, sync and outer step, summed. */
+  trainingSeconds: number;
+  kill: KillCost | null;
+  checkpoint: { path: string; resume: string } | null;
+}
+
+export interface ReportInput {
+  events: readonly TimedEvent[];
+  innerSteps: number;
+  peers: number;
+  seconds: number;
+  /** Bytes one peer sends per step in fp32 data parallel over as many peers. */
+  dataParallelBytes: number;
+  killed: { peer: string; at: number; round: number } | null;
+  checkpoint: { path: string; resume: string } | null;
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+const wallSeconds = ({ seconds }: RoundEvent) => seconds.train + seconds.sync + seconds.apply;
+
+/** Each round takes as long as its slowest peer. */
+function roundSeconds(rounds: readonly RoundEvent[]): number {
+  const slowest = new Map<number, number>();
+  for (const event of rounds)
+    slowest.set(event.round, Math.max(slowest.get(event.round) ?? 0, wallSeconds(event)));
+  return sum([...slowest.values()]);
+}
+
+function killCost(input: ReportInput, rounds: readonly RoundEvent[]): KillCost | null {
+  if (input.killed === null) return null;
+  const { peer, at, round } = input.killed;
+  const survivors = rounds.filter((event) => event.round === round && event.peer !== peer);
+  const failures = input.events.filter((event) => event.type === "failed" && event.at >= at - 1000);
+  const back = rounds.find((event) => event.peer === peer && event.round > round);
+  const synced = input.events.find(
+    (event): event is Extract<TimedEvent, { type: "synced" }> =>
+      event.type === "synced" && event.peer === peer && event.at > at,
+  );
+  const first = (events: readonly TimedEvent[]) =>
+    events.length === 0 ? 0 : Math.max(0, Math.min(...events.map((event) => event.at)) - at) / 1000;
+  return {
+    peer,
+    round,
+    detectionSeconds: first(failures),
+    recoverySeconds: first(survivors),
+    bytesRetried: sum(survivors.map((event) => event.bytesRetried)),
+    innerStepsLost: input.innerSteps,
+    rejoinedRound: back?.round ?? null,
+    catchUpSeconds: synced?.seconds ?? null,
+  };
+}
+
+/**
+ * The report of a finished demo.
+ * @throws ERR_DIVERGED when the peers' last state digests differ; ERR_INTERNAL when a peer printed no end.
+ */
+export function makeReport(input: ReportInput): DemoReport {
+  const rounds = input.events.filter((event): event is RoundEvent => event.type === "round");
+  const ends = input.events.filter(
+    (event): event is Extract<TimedEvent, { type: "ended" }> =>
+      event.type === "ended" && event.reason === "complete",
+  );
+  const started = input.events.find((event) => event.type === "started");
+  const evaluated = input.events.find((event) => event.type === "evaluated");
+  const last = rounds.reduce<RoundEvent | undefined>(
+    (best, event) => (best === undefined || event.round > best.round ? event : best),
+    undefined,
+  );
+  if (ends.length < input.peers || last === undefined || evaluated === undefined || started === undefined)
+    throw new GradmeshError("ERR_INTERNAL", `${ends.length} of ${input.peers} peers finished the run`);
+  const stateDigests = Object.fromEntries(ends.map((event) => [event.peer, event.stateDigest]));
+  if (new Set(Object.values(stateDigests)).size !== 1)
+    throw new GradmeshError(
+      "ERR_DIVERGED",
+      `the peers do not hold the same bits: ${Object.entries(stateDigests)
+        .map(([peer, digest]) => `${peer} ${digest}`)
+        .join(", ")}`,
+    );
+  const sent = sum(rounds.map((event) => event.bytesSent)) / (rounds.length * input.innerSteps);
+  const syncSeconds = sum(rounds.map((event) => event.seconds.sync));
+  return {
+    rounds: last.round,
+    innerSteps: input.innerSteps,
+    peers: input.peers,
+    parameters: started.parameters,
+    validationLoss: { start: evaluated.validationLoss, end: last.validationLoss },
+    stateDigests,
+    bytesPerInnerStep: {
+      sent,
+      dataParallelFp32: input.dataParallelBytes,
+      reduction: input.dataParallelBytes / sent,
+    },
+    syncShare: syncSeconds / sum(rounds.map(wallSeconds)),
+    seconds: input.seconds,
+    trainingSeconds: roundSeconds(rounds),
+    kill: killCost(input, rounds),
+    checkpoint: input.checkpoint,
+  };
+}

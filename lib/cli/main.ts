@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+/** The gradmesh command: one file per subcommand in commands/. */
+import { Command } from "commander";
+import { asGradmeshError } from "../base/errors.js";
+import { native } from "../native/load.js";
+import { demoCommand } from "./commands/demo.js";
+import { doctorCommand } from "./commands/doctor.js";
+import { inspectCommand } from "./commands/inspect.js";
+import { joinCommand } from "./commands/join.js";
+import { resumeCommand } from "./commands/resume.js";
+import { runCommand } from "./commands/run.js";
+
+const program = new Command("gradmesh")
+  .description("Trains one neural network on machines that share neither a datacenter nor trust.")
+  .version(native.version())
+  .showHelpAfterError("(add --help for what is allowed)");
+for (const command of [demoCommand, runCommand, joinCommand, resumeCommand, doctorCommand, inspectCommand])
+  program.addCommand(command());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { code, message } = asGradmeshError(error);
+  process.stderr.write(`error ${code}: ${message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,37 @@
+/** Parsers of command-line values: each names the option, the value and what is allowed. */
+import { InvalidArgumentError } from "commander";
+import type { FaultPlan } from "../run/exchange.js";
+
+/** A whole number from `least` to `most`. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most)
+      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is allowed.`);
+    return value;
+  };
+}
+
+const faultSignals = ["SIGKILL", "SIGSTOP", "SIGTERM"] as const;
+
+/** round:steps:signal, such as 6:9:SIGKILL. */
+export function faultPlan(text: string): FaultPlan {
+  const match = /^(\d{1,9}):(\d{1,9}):(\w+)$/.exec(text);
+  const signal = faultSignals.find((name) => name === match?.[3]);
+  if (match === null || signal === undefined || Number(match[1]) < 1)
+    throw new InvalidArgumentError(
+      `ROUND:STEPS:SIGNAL is allowed, with a round from 1 and a signal of ${faultSignals.join(", ")}.`,
+    );
+  return { round: Number(match[1]), steps: Number(match[2]), signal };
+}
+
+/** Aborts at the first Ctrl-C or SIGTERM; a second one ends the process at once. */
+export function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const)
+    process.once(name, () => {
+      process.once(name, () => process.exit(130));
+      controller.abort(new Error(`interrupted by ${name}`));
+    });
+  return controller.signal;
+}

@@ -1,0 +1,122 @@
+/** Live progress of a run: a bar with lines above it on a terminal, plain lines elsewhere, JSON lines on request. */
+import { MultiBar, Presets, type SingleBar } from "cli-progress";
+import { formatBytes, formatSeconds } from "../base/format.js";
+import type { RunEvent, TimedEvent } from "../run/events.js";
+
+export interface Progress {
+  event(event: TimedEvent): void;
+  close(): void;
+}
+
+/** A peer's name for people: the one it was given, else the end of its peer id. */
+export type NameOf = (peer: string) => string;
+
+export const shortPeer: NameOf = (peer) => peer.slice(-8);
+
+type RoundEvent = Extract<RunEvent, { type: "round" }>;
+
+/** One line for a finished round: losses by peer, bytes, seconds. */
+export function roundLine(round: readonly RoundEvent[], rounds: number, nameOf: NameOf): string {
+  const sorted = [...round].sort((a, b) => nameOf(a.peer).localeCompare(nameOf(b.peer)));
+  const first = sorted[0]!;
+  const losses = sorted
+    .map((event) => `${nameOf(event.peer)} ${event.trainLoss.toFixed(3)}/${event.validationLoss.toFixed(3)}`)
+    .join("  ");
+  const seconds = Math.max(...sorted.map(({ seconds: s }) => s.train + s.sync + s.apply));
+  const sync = Math.max(...sorted.map((event) => event.seconds.sync));
+  const bytes = sorted.reduce((total, event) => total + event.bytesSent, 0) / sorted.length;
+  return (
+    `round ${String(first.round).padStart(String(rounds).length)}/${rounds}  loss train/val: ${losses}  ` +
+    `sent ${formatBytes(bytes)} a peer  ${formatSeconds(seconds)} (sync ${formatSeconds(sync)})`
+  );
+}
+
+/** One line for an event other than a round, or null where a person needs none. */
+export function eventLine(event: RunEvent, nameOf: NameOf): string | null {
+  switch (event.type) {
+    case "started":
+      return `${nameOf(event.peer)} started: shard ${event.shard}, ${event.parameters} parameters, ${event.backend}`;
+    case "ticket":
+      return `ticket for other peers: ${event.ticket}`;
+    case "waiting":
+      return `${nameOf(event.peer)} waits: ${event.reason}`;
+    case "failed":
+      return (
+        `${nameOf(event.peer)} round ${event.round + 1}, epoch ${event.epoch}: all-reduce ended with ${event.code}` +
+        `${event.lost.length > 0 ? `, lost ${event.lost.map(nameOf).join(", ")}` : ""}`
+      );
+    case "membership":
+      return `epoch ${event.epoch}: ${nameOf(event.subject)} ${event.change}: ${event.reason}`;
+    case "synced":
+      return (
+        `${nameOf(event.peer)} caught up at round ${event.round} from ${nameOf(event.source)}: ` +
+        `${formatBytes(event.bytes)} in ${formatSeconds(event.seconds)}`
+      );
+    case "checkpoint":
+      return `${nameOf(event.peer)} checkpoint at round ${event.round}: ${event.path}`;
+    case "ended":
+      return `${nameOf(event.peer)} ended at round ${event.round}: ${event.reason}`;
+    default:
+      return null;
+  }
+}
+
+/** Gathers the round events of the peers watched, and gives the line once all contributors among them have reported. */
+function roundGatherer(rounds: number, peers: number, nameOf: NameOf) {
+  const open = new Map<number, RoundEvent[]>();
+  return (event: RoundEvent): string | null => {
+    const gathered = [...(open.get(event.round) ?? []), event];
+    open.set(event.round, gathered);
+    if (gathered.length < Math.min(peers, event.contributors.length)) return null;
+    open.delete(event.round);
+    return roundLine(gathered, rounds, nameOf);
+  };
+}
+
+export interface ProgressOptions {
+  mode: "terminal" | "lines" | "json";
+  rounds: number;
+  /** How many peers' events are fed in: 1 in a peer's own process, all of them in the demo. */
+  peers: number;
+  nameOf: NameOf;
+  stream: NodeJS.WriteStream;
+}
+
+export function createProgress({ mode, rounds, peers, nameOf, stream }: ProgressOptions): Progress {
+  if (mode === "json") {
+    return { event: (event) => void stream.write(`${JSON.stringify(event)}\n`), close: () => {} };
+  }
+  const gather = roundGatherer(rounds, peers, nameOf);
+  const lineOf = (event: TimedEvent) => (event.type === "round" ? gather(event) : eventLine(event, nameOf));
+  if (mode === "lines") {
+    return {
+      event(event) {
+        const line = lineOf(event);
+        if (line !== null) stream.write(`${line}\n`);
+      },
+      close: () => {},
+    };
+  }
+  const bars = new MultiBar(
+    { format: "{bar} round {value}/{total}  {state}  {duration_formatted}", stream, hideCursor: true },
+    Presets.shades_classic,
+  );
+  const bar: SingleBar = bars.create(rounds, 0, { state: "starting" });
+  return {
+    event(event) {
+      const line = lineOf(event);
+      if (line !== null) bars.log(`${line}\n`);
+      if (event.type === "trained")
+        bar.update({ state: `${nameOf(event.peer)} trained, loss ${event.loss.toFixed(3)}` });
+      if (event.type === "round")
+        bar.update(event.round, { state: `validation loss ${event.validationLoss.toFixed(3)}` });
+    },
+    close: () => bars.stop(),
+  };
+}
+
+/** The mode that suits the stream and the flags. */
+export function progressMode(json: boolean, stream: NodeJS.WriteStream): ProgressOptions["mode"] {
+  if (json) return "json";
+  return stream.isTTY ? "terminal" : "lines";
+}

@@ -1,0 +1,117 @@
+/** The schema of the run's config: every key with its default, its allowed values and its meaning. */
+import { z } from "zod";
+import { strategyOptions } from "../strategy/registry.js";
+
+const integer = (least: number, most: number, value: number, meaning: string) =>
+  z.int().min(least).max(most).default(value).describe(meaning);
+const milliseconds = (value: number, meaning: string) => integer(1, 86_400_000, value, meaning);
+const port = (meaning: string) => integer(0, 65_535, 0, `${meaning}; 0 picks a free one`);
+const text = (most: number) => z.string().min(1).max(most);
+
+const trainer = z.strictObject({
+  module: text(4096)
+    .default("gpt")
+    .describe("the trainer: a built-in name, or a module that exports one (a path or a package)"),
+  options: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe("the trainer's own options, which it checks itself"),
+  threads: integer(1, 256, 1, "threads of this peer's training step; they change no bit of the result"),
+});
+
+const network = z.strictObject({
+  host: text(253).default("127.0.0.1").describe("the address that this peer listens on"),
+  advertiseHost: text(253)
+    .nullable()
+    .default(null)
+    .describe("the address that others dial where it differs from host (behind NAT); null: host"),
+  controlPort: port("the libp2p port"),
+  bulkPort: port("the port of the native bulk links"),
+  encryption: z
+    .enum(["aes-256-gcm", "none"])
+    .default("aes-256-gcm")
+    .describe("of the bulk links; none only on a network where every machine is trusted"),
+  segmentElements: z
+    .int()
+    .min(256)
+    .max(1 << 24)
+    .multipleOf(256)
+    .default(65_536)
+    .describe("elements sent as one piece, so that coding, sending and receiving overlap"),
+  silenceLimitMs: milliseconds(5_000, "a peer that sends nothing for so long in a collective is lost"),
+  roundLimitMs: milliseconds(600_000, "a peer that does not finish its inner steps in this time is left out"),
+  reconnectLimitMs: milliseconds(60_000, "time to reach the coordinator again after a lost connection"),
+  recoverLimitMs: milliseconds(10_000, "time for the survivors of a loss to agree on the next epoch"),
+  operationLimitMs: milliseconds(120_000, "time for one collective"),
+});
+
+const checkpoint = z.strictObject({
+  everyRounds: integer(0, 1_000_000, 5, "rounds between checkpoints; 0: never"),
+  keep: integer(1, 1_000_000, 2, "newest checkpoints of each peer that stay on the disk"),
+});
+
+/** The whole config; `{}` is valid. */
+export const configSchema = z.strictObject({
+  name: text(100).default("run").describe("the run's name in tickets, reports and folders"),
+  seed: integer(0, Number.MAX_SAFE_INTEGER, 1, "of every random number of the run"),
+  rounds: integer(1, 1_000_000_000, 25, "outer steps after which the run ends"),
+  peersMin: integer(1, 16, 1, "peers that must be there for a round to begin"),
+  peersMax: integer(1, 16, 16, "peers that are admitted at the same time"),
+  trainer: trainer.prefault({}),
+  strategy: strategyOptions.prefault({}),
+  network: network.prefault({}),
+  checkpoint: checkpoint.prefault({}),
+});
+
+/** A whole, valid config. */
+export type RunConfig = z.infer<typeof configSchema>;
+
+/** One key of the config, for docs and `--help`. */
+export interface ConfigKey {
+  /** With dots: "strategy.innerSteps". */
+  readonly key: string;
+  readonly allowed: string;
+  readonly default: unknown;
+  readonly meaning: string;
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly multipleOf?: number;
+  readonly maxLength?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+}
+
+/** What a value may be, in words: "an integer from 1 to 16". */
+function allowedWords(node: JsonSchema): string {
+  if (node.anyOf) return node.anyOf.map(allowedWords).join(", or ");
+  if (node.enum) return node.enum.map((name) => JSON.stringify(name)).join(", ");
+  if (node.type === "string") return `text of 1 to ${node.maxLength} characters`;
+  if (node.type === "object") return "an object";
+  if (node.type === "null") return "null";
+  const kind = node.multipleOf === undefined ? "integer" : `multiple of ${node.multipleOf}`;
+  const subject = node.type === "integer" ? (kind === "integer" ? "an integer" : `a ${kind}`) : "a number";
+  const upper =
+    node.exclusiveMaximum === undefined ? `to ${node.maximum}` : `to less than ${node.exclusiveMaximum}`;
+  return `${subject} from ${node.minimum} ${upper}`;
+}
+
+function flatten(node: JsonSchema, prefix: string): ConfigKey[] {
+  return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
+    const key = `${prefix}${name}`;
+    if (child.properties) return flatten(child, `${key}.`);
+    return [{ key, allowed: allowedWords(child), default: child.default, meaning: child.description ?? "" }];
+  });
+}
+
+/** Every key with what is allowed, its default and its meaning, in the order of the docs. */
+export function describeConfig(): ConfigKey[] {
+  return flatten(z.toJSONSchema(configSchema, { io: "input" }) as JsonSchema, "");
+}

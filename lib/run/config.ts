@@ -1,0 +1,175 @@
+/** Reads and validates the run's config whole: one error lists every problem with the value and what is allowed. */
+import { readFile } from "node:fs/promises";
+import type { z } from "zod";
+import { ioError } from "../base/atomic-file.js";
+import { canonicalDigest, canonicalJson } from "../base/canonical-json.js";
+import { GradmeshError } from "../base/errors.js";
+import { type CodecName, codecs } from "../native/abi.gen.js";
+import { type ConfigKey, configSchema, describeConfig, type RunConfig } from "./config-schema.js";
+import { closestName, syntaxProblem } from "./config-text.js";
+
+export { type ConfigKey, describeConfig, type RunConfig } from "./config-schema.js";
+
+/** A rule over several keys: null when it holds, else the problem in words. */
+interface CrossRule {
+  readonly keys: readonly string[];
+  check(config: RunConfig): string | null;
+}
+
+const linearCodecs = (Object.keys(codecs) as CodecName[]).filter((name) => codecs[name].linear);
+
+const crossRules: readonly CrossRule[] = [
+  {
+    keys: ["peersMin", "peersMax"],
+    check: ({ peersMin, peersMax }) =>
+      peersMin <= peersMax ? null : `peersMin: ${peersMin}; allowed: at most peersMax, which is ${peersMax}`,
+  },
+  {
+    keys: ["strategy.collective", "strategy.codec"],
+    check: ({ strategy: { collective, codec } }) =>
+      collective !== "ring" || codecs[codec].linear
+        ? null
+        : `strategy.codec: "${codec}"; allowed with the collective "ring": ${linearCodecs.map((name) => `"${name}"`).join(", ")}` +
+          ` (a ring adds coded sums); or set strategy.collective to "direct"`,
+  },
+  {
+    keys: ["strategy.momentumStart", "strategy.momentumEnd"],
+    check: ({ strategy: { momentumStart, momentumEnd } }) =>
+      momentumStart <= momentumEnd
+        ? null
+        : `strategy.momentumStart: ${momentumStart}; allowed: at most strategy.momentumEnd, which is ${momentumEnd}`,
+  },
+  {
+    keys: ["network.silenceLimitMs", "network.operationLimitMs"],
+    check: ({ network: { silenceLimitMs, operationLimitMs } }) =>
+      silenceLimitMs <= operationLimitMs
+        ? null
+        : `network.silenceLimitMs: ${silenceLimitMs}; allowed: at most network.operationLimitMs, which is ${operationLimitMs}`,
+  },
+];
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+}
+
+/** A value as it stands in the file, cut where it is long. */
+function shown(value: unknown): string {
+  const json = value === undefined ? "undefined" : (JSON.stringify(value) ?? String(value));
+  return json.length <= 80 ? json : `${json.slice(0, 77)}...`;
+}
+
+function unknownKey(path: readonly PropertyKey[], name: string, keys: readonly ConfigKey[]): string {
+  const prefix = path.map((part) => `${String(part)}.`).join("");
+  const siblings = keys
+    .filter(({ key }) => key.startsWith(prefix))
+    .map(({ key }) => key.slice(prefix.length).split(".")[0]!);
+  const names = [...new Set(siblings)];
+  const closest = closestName(name, names);
+  // A key at the wrong level: "innerSteps" belongs under "strategy".
+  const last = (key: string) => key.split(".").at(-1)!;
+  const elsewhere = closestName(
+    name,
+    keys.map(({ key }) => last(key)),
+  );
+  const guess = closest ? `${prefix}${closest}` : keys.find(({ key }) => last(key) === elsewhere)?.key;
+  const hint = guess ? ` (did you mean "${guess}"?)` : "";
+  return `${prefix}${name}: unknown key${hint}; allowed: ${names.join(", ")}`;
+}
+
+function issueProblems(issue: z.core.$ZodIssue, value: unknown, keys: readonly ConfigKey[]): string[] {
+  if (issue.code === "unrecognized_keys") return issue.keys.map((name) => unknownKey(issue.path, name, keys));
+  const key = issue.path.map(String).join(".");
+  const known = keys.find((row) => row.key === key);
+  const allowed = known?.allowed ?? "an object";
+  return [`${key === "" ? "the config" : key}: ${shown(valueAt(value, issue.path))}; allowed: ${allowed}`];
+}
+
+/** The value without what the issues complain about, so that the cross-field rules can look at the rest. */
+function withoutProblems(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
+  const copy = structuredClone(value);
+  for (const issue of issues) {
+    const paths =
+      issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+    for (const path of paths) {
+      const parent = valueAt(copy, path.slice(0, -1)) as Record<PropertyKey, unknown> | undefined;
+      if (path.length > 0 && parent) delete parent[path.at(-1)!];
+    }
+  }
+  return copy;
+}
+
+function crossProblems(value: unknown, issues: readonly z.core.$ZodIssue[]): string[] {
+  const rest = configSchema.safeParse(withoutProblems(value, issues));
+  if (!rest.success) return [];
+  const broken = issues.map((issue) => issue.path.map(String).join("."));
+  const judged = crossRules.filter(({ keys }) => !keys.some((key) => broken.includes(key)));
+  return judged.map((rule) => rule.check(rest.data)).filter((problem) => problem !== null);
+}
+
+function configError(source: string, problems: readonly string[]): GradmeshError {
+  const [only] = problems;
+  const message =
+    problems.length === 1
+      ? `${source}: ${only}`
+      : `${source}: ${problems.length} problems\n${problems.map((problem) => `  ${problem}`).join("\n")}`;
+  return new GradmeshError("ERR_CONFIG", message);
+}
+
+/**
+ * Validates a config whole and fills in the defaults; `{}` is valid.
+ * @param source what the errors call it: the file's path.
+ * @throws ERR_CONFIG listing every problem with its key, its value and what is allowed.
+ */
+export function parseConfig(value: unknown, source = "config"): RunConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(canonicalJson(value));
+  } catch (cause) {
+    throw new GradmeshError("ERR_CONFIG", `${source}: ${(cause as Error).message}`, { cause });
+  }
+  const parsed = configSchema.safeParse(json);
+  const issues = parsed.success ? [] : parsed.error.issues;
+  const keys = describeConfig();
+  const problems = issues.flatMap((issue) => issueProblems(issue, json, keys));
+  problems.push(...crossProblems(json, issues));
+  if (!parsed.success || problems.length > 0) throw configError(source, [...new Set(problems)]);
+  return parsed.data;
+}
+
+/** @throws ERR_CONFIG with line and column of a syntax error, or every problem; ERR_IO when it cannot be read. */
+export async function loadConfig(path: string): Promise<RunConfig> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new GradmeshError("ERR_CONFIG", `${path}: there is no such file`, { cause: error });
+    throw ioError("read", path, error);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new GradmeshError("ERR_CONFIG", `${path}${syntaxProblem(text, cause)}`, { cause });
+  }
+  return parseConfig(value, path);
+}
+
+/**
+ * SHA-256 (64 hex characters) of what every peer of a run must have in common. Names, addresses, threads, time limits
+ * and checkpoints are each peer's own and change no bit of the result.
+ * @param fingerprint the trainer's: its model, options and data.
+ */
+export function runRecipe(config: RunConfig, fingerprint: string): string {
+  const { seed, rounds, peersMin, peersMax, strategy } = config;
+  return canonicalDigest({
+    format: "gradmesh-recipe-1",
+    seed,
+    rounds,
+    peersMin,
+    peersMax,
+    strategy,
+    trainer: { module: config.trainer.module, fingerprint },
+    network: { encryption: config.network.encryption, segmentElements: config.network.segmentElements },
+  });
+}

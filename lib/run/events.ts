@@ -1,0 +1,62 @@
+/** What a peer tells about its run as it goes: the lines of `--json`, and what progress and reports are made of. */
+
+/** How a round's wall time was spent, in seconds. */
+export interface RoundSeconds {
+  /** Inner steps. */
+  train: number;
+  /** From the first all-reduce attempt to the commit, waiting for slower peers included. */
+  sync: number;
+  /** Native time of the successful all-reduce alone. */
+  reduce: number;
+  /** Outer step, digest and evaluation. */
+  apply: number;
+}
+
+export type RunEvent =
+  | {
+      type: "started";
+      peer: string;
+      pid: number;
+      runId: string;
+      shard: number;
+      round: number;
+      parameters: number;
+      backend: string;
+    }
+  | { type: "ticket"; peer: string; ticket: string }
+  | { type: "waiting"; peer: string; reason: string }
+  | { type: "view"; peer: string; epoch: number; round: number; members: string[]; source: string | null }
+  | { type: "evaluated"; peer: string; round: number; validationLoss: number }
+  | { type: "trained"; peer: string; round: number; loss: number; steps: number; seconds: number }
+  | {
+      type: "failed";
+      peer: string;
+      epoch: number;
+      round: number;
+      code: string;
+      lost: string[];
+      reason: string;
+    }
+  | { type: "synced"; peer: string; round: number; source: string; bytes: number; seconds: number }
+  | {
+      type: "round";
+      peer: string;
+      epoch: number;
+      round: number;
+      contributors: string[];
+      trainLoss: number;
+      validationLoss: number;
+      /** Payload and framing bytes this peer sent for the round, failed attempts included. */
+      bytesSent: number;
+      bytesRetried: number;
+      seconds: RoundSeconds;
+      stateDigest: string;
+    }
+  | { type: "membership"; change: "joined" | "left" | "lost"; subject: string; reason: string; epoch: number }
+  | { type: "checkpoint"; peer: string; round: number; path: string }
+  | { type: "ended"; peer: string; reason: string; round: number; stateDigest: string };
+
+/** An event as printed: with the milliseconds since the epoch at which it happened. */
+export type TimedEvent = RunEvent & { at: number };
+
+export type EventSink = (event: RunEvent) => void;

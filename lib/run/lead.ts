@@ -1,0 +1,135 @@
+/** The run's first peer leads it: it hosts the coordinator, whose journal lets a restarted one go on. */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { systemClock } from "../base/clock.js";
+import { GradmeshError } from "../base/errors.js";
+import type { CheckpointManifest } from "../checkpoint/checkpoint.js";
+import { type CoordinatorHost, createCoordinatorHost } from "../group/coordinator-host.js";
+import { createJournal, type Journal, openJournal } from "../group/journal.js";
+import { GROUP_PROTOCOL, type Notice } from "../group/messages.js";
+import { type Charter, defaultRunSettings } from "../group/record.js";
+import type { Channel } from "../peer/channel.js";
+import type { Host } from "../peer/host.js";
+import { channelPair } from "../peer/memory-channel.js";
+import { formatTicket, SECRET_BYTES } from "../peer/ticket.js";
+import { type RunConfig, runRecipe } from "./config.js";
+import type { PeerFolder } from "./folder.js";
+import { Replica } from "./replica.js";
+
+/** Beats a peer may miss before it counts as silent. */
+const BEATS_PER_SILENCE = 5;
+/** How long the end of the run may take to reach every member. */
+const FAREWELL_LIMIT_MS = 3000;
+
+/** The run's id: 64 bits of its recipe, 64 of chance. */
+function newRunId(recipe: string): string {
+  return `${recipe.slice(0, 16)}${randomBytes(8).toString("hex")}`;
+}
+
+function charterOf(
+  runId: string,
+  recipe: string,
+  config: RunConfig,
+  from: CheckpointManifest | null,
+): Charter {
+  const { network, rounds, peersMin, peersMax } = config;
+  return {
+    runId,
+    recipeDigest: recipe,
+    // Through JSON, so that what the journal keeps is what peers are told.
+    config: JSON.parse(JSON.stringify(config)),
+    settings: {
+      ...defaultRunSettings,
+      rounds,
+      peersMin: from === null ? peersMin : Math.max(1, from.members.length),
+      peersMax,
+      beatMs: network.silenceLimitMs / BEATS_PER_SILENCE,
+      silenceLimitMs: network.silenceLimitMs,
+      roundLimitMs: network.roundLimitMs,
+      syncLimitMs: network.operationLimitMs,
+      recoverLimitMs: network.recoverLimitMs,
+    },
+    start: { round: from?.round ?? 0, stateDigest: from?.stateDigest ?? null },
+  };
+}
+
+/** The trainer's fingerprint, by making one: it does not depend on the shard. @throws ERR_CONFIG from the trainer. */
+async function fingerprintOf(config: RunConfig): Promise<string> {
+  const replica = await Replica.create({ config, shard: 0, threads: 1, folder: process.cwd() });
+  const { fingerprint } = replica;
+  await replica.close();
+  return fingerprint;
+}
+
+/**
+ * The journal to lead from: that of the run this folder led last if it has not ended, else a new one. A run resumed
+ * from a checkpoint is a new run whose peers keep their shards.
+ * @throws ERR_CONFIG when the folder's unfinished run has another recipe.
+ */
+export async function openRun(
+  folder: PeerFolder,
+  config: RunConfig,
+  from: CheckpointManifest | null,
+): Promise<Journal> {
+  const recipe = runRecipe(config, await fingerprintOf(config));
+  const last = from === null ? await folder.last() : null;
+  if (last?.leads && existsSync(folder.journal(last.runId))) {
+    const journal = openJournal(folder.journal(last.runId));
+    if (journal.record.ended === null) {
+      if (journal.charter.recipeDigest === recipe) return journal;
+      journal.close();
+      throw new GradmeshError(
+        "ERR_CONFIG",
+        `${folder.path} holds an unfinished run of another config or other data; give another --folder, or what it was started with`,
+      );
+    }
+    journal.close();
+  }
+  const runId = newRunId(recipe);
+  const journal = createJournal(
+    folder.journal(runId),
+    charterOf(runId, recipe, config, from),
+    randomBytes(SECRET_BYTES).toString("base64url"),
+  );
+  const members = from?.members ?? [];
+  journal.append(
+    members.map(({ peerId, shard }) => ({ type: "admitted" as const, peer: peerId, shard })),
+    Date.now(),
+  );
+  return journal;
+}
+
+export interface Lead {
+  readonly ticket: string;
+  /** A channel of the first peer to its own coordinator. */
+  connect(): Channel;
+  /** Waits, for a bounded time, until every other member has heard the end, then stops. */
+  close(): Promise<void>;
+}
+
+/** Hosts the coordinator of the journal's run on this peer's host. */
+export async function lead(journal: Journal, host: Host, onNotice: (notice: Notice) => void): Promise<Lead> {
+  const coordinator: CoordinatorHost = createCoordinatorHost({ journal, clock: systemClock, onNotice });
+  await host.handle(GROUP_PROTOCOL, (channel) => coordinator.serve(channel));
+  return {
+    ticket: formatTicket({
+      runId: journal.charter.runId,
+      peerId: host.peerId,
+      addresses: host.addresses(),
+      secret: Uint8Array.from(Buffer.from(journal.secret, "base64url")),
+    }),
+    connect() {
+      const [own, served] = channelPair(host.peerId, host.peerId);
+      coordinator.serve(served);
+      return own;
+    },
+    async close() {
+      const until = systemClock.now() + FAREWELL_LIMIT_MS;
+      const ended = coordinator.state.record.ended !== null;
+      while (ended && coordinator.state.peers.size > 0 && systemClock.now() < until)
+        await systemClock.sleep(20);
+      await coordinator.close();
+      journal.close();
+    },
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * The training state of one peer: its trainer, the outer optimizer, and how far both have come. Between rounds it is
+ * what every peer holds (anchor and outer momentum) plus what stays here (inner optimizer, position in the shard).
+ */
+
+import { GradmeshError } from "../base/errors.js";
+import type { NamedTensor } from "../checkpoint/checkpoint.js";
+import { type LoadedCheckpoint, readCheckpoint } from "../checkpoint/checkpoint.js";
+import { native } from "../native/load.js";
+import { OuterOptimizer } from "../strategy/outer.js";
+import { createStrategy } from "../strategy/registry.js";
+import type { Strategy } from "../strategy/strategy.js";
+import { loadTrainer } from "../trainer/load.js";
+import type { Trainer } from "../trainer/trainer.js";
+import type { RunConfig } from "./config.js";
+
+/** What a round's inner steps came to. */
+export interface Trained {
+  /** Mean loss over the round's inner steps, in nats. */
+  loss: number;
+  steps: number;
+  seconds: number;
+}
+
+export interface ReplicaOptions {
+  config: RunConfig;
+  shard: number;
+  threads: number;
+  /** What a relative trainer module is relative to. */
+  folder: string;
+}
+
+export class Replica {
+  /** Mean pseudo-gradient of the round, float32 [n]: the collective writes it, `apply` takes it. */
+  readonly mean: Float32Array;
+  /** This peer's pseudo-gradient, float32 [n]. */
+  readonly delta: Float32Array;
+  readonly shard: number;
+  readonly #config: RunConfig;
+  readonly #trainer: Trainer;
+  readonly #strategy: Strategy;
+  readonly #outer: OuterOptimizer;
+  #round = 0;
+  /** The round whose inner steps are being taken or are done, and their outcome. */
+  #training: { round: number; outcome: Promise<Trained> } | null = null;
+
+  private constructor(options: ReplicaOptions, trainer: Trainer, strategy: Strategy) {
+    this.#config = options.config;
+    this.shard = options.shard;
+    this.#trainer = trainer;
+    this.#strategy = strategy;
+    const { elements } = trainer.layout;
+    this.#outer = new OuterOptimizer(elements, strategy.recipe.outer, options.threads);
+    this.mean = new Float32Array(elements);
+    this.delta = new Float32Array(elements);
+  }
+
+  /** A replica at round 0, its state made from the run's seed. @throws ERR_CONFIG from the trainer or strategy. */
+  static async create(options: ReplicaOptions): Promise<Replica> {
+    const { config, shard, threads, folder } = options;
+    const strategy = createStrategy(config.strategy);
+    const factory = await loadTrainer(config.trainer.module, folder);
+    const trainer = await factory({
+      seed: config.seed,
+      shard,
+      shards: config.peersMax,
+      options: config.trainer.options,
+      threads,
+    });
+    const replica = new Replica(options, trainer, strategy);
+    await replica.#outer.start(trainer.parameters);
+    return replica;
+  }
+
+  /** Outer steps completed; -1 while it holds no state of the run. */
+  get round(): number {
+    return this.#round;
+  }
+  /** Inner steps completed at the start of the round: the position in the shard's data. */
+  get step(): number {
+    return this.#round * this.#strategy.recipe.trigger.steps;
+  }
+  get strategy(): Strategy {
+    return this.#strategy;
+  }
+  /** What must be equal on all peers of a run beside its config: the trainer's model, options and data. */
+  get fingerprint(): string {
+    return this.#trainer.fingerprint;
+  }
+  get parameters(): number {
+    return this.#trainer.layout.elements;
+  }
+  /** What a joining peer receives, in this order: anchor, outer momentum, each float32 [n]. */
+  get shared(): readonly Float32Array[] {
+    return [this.#outer.anchor, this.#outer.momentum];
+  }
+
+  /** Digest of the shared state and its round, 64 hex characters: equal on all peers, or the run has diverged. */
+  digest(): Promise<string> {
+    return native.digest([...this.shared, new Float64Array([this.#round])]);
+  }
+
+  /** Mean loss over the validation data, which is the same on every peer. */
+  async evaluate(): Promise<number> {
+    return (await this.#trainer.evaluate()).loss;
+  }
+
+  /**
+   * Takes the inner steps of the current round, once: a second call, in a later epoch of the same round, gives the same
+   * outcome. `delta` then holds the pseudo-gradient.
+   */
+  train(): Promise<Trained> {
+    if (this.#training?.round !== this.#round)
+      this.#training = { round: this.#round, outcome: this.#takeSteps(this.step) };
+    return this.#training.outcome;
+  }
+
+  async #takeSteps(first: number): Promise<Trained> {
+    const startedAt = performance.now();
+    const view = { epoch: 0, peers: [] };
+    let step = first;
+    let sum = 0;
+    do {
+      sum += (await this.#trainer.step({ step })).loss;
+      step += 1;
+    } while (this.#strategy.actions(step, view).length === 0);
+    await this.#outer.pseudoGradient(this.#trainer.parameters, this.delta);
+    const steps = step - first;
+    return { loss: sum / steps, steps, seconds: (performance.now() - startedAt) / 1000 };
+  }
+
+  /** Takes the outer step with `mean`; the round is over. */
+  async apply(): Promise<void> {
+    await this.#outer.apply(this.mean, this.#round, this.#trainer.parameters);
+    this.#trainer.parametersChanged?.();
+    this.#round += 1;
+  }
+
+  /** The shared arrays hold no state of the run from now on, until `adopt` or `restore`. */
+  forget(): void {
+    this.#round = -1;
+  }
+
+  /** Lets `receive` write a live peer's state of `round` into the shared arrays, and goes on from there. */
+  async adopt(round: number, receive: (shared: readonly Float32Array[]) => Promise<void>): Promise<void> {
+    // Steps of a round that this peer has lost still write to the parameters.
+    await this.#training?.outcome.catch(() => {});
+    this.#training = null;
+    this.forget();
+    await receive(this.shared);
+    this.#round = round;
+    await this.#outer.reset(this.#trainer.parameters);
+    this.#trainer.parametersChanged?.();
+  }
+
+  /** The tensors of a checkpoint: live views, which must not change while they are written or read. */
+  tensors(): { outer: NamedTensor[]; inner: NamedTensor[] } {
+    const { layout, innerState } = this.#trainer;
+    const named = (prefix: string, bucket: Float32Array) =>
+      layout.tensors(bucket).map(({ name, shape, data }) => ({ name: `${prefix}/${name}`, shape, data }));
+    return {
+      outer: [...named("parameters", this.#outer.anchor), ...named("momentum", this.#outer.momentum)],
+      inner: [...innerState],
+    };
+  }
+
+  /** Goes on from a checkpoint. @throws ERR_CHECKPOINT when it is of another model or its digest differs. */
+  async restore(checkpoint: LoadedCheckpoint): Promise<void> {
+    const { outer, inner } = this.tensors();
+    await this.adopt(checkpoint.manifest.round, async () => {
+      await readCheckpoint(checkpoint, "outer.safetensors", outer);
+      await readCheckpoint(checkpoint, "inner.safetensors", inner);
+    });
+    const digest = await this.digest();
+    if (digest !== checkpoint.manifest.stateDigest)
+      throw new GradmeshError(
+        "ERR_CHECKPOINT",
+        `${checkpoint.folder}: the state's digest is ${digest}, the manifest says ${checkpoint.manifest.stateDigest}`,
+      );
+  }
+
+  /** Where the trainer's random numbers stand, for the manifest. */
+  get random(): { seed: number; stream: number } {
+    return { seed: this.#config.seed, stream: this.shard };
+  }
+
+  async close(): Promise<void> {
+    await this.#training?.outcome.catch(() => {});
+    this.#trainer.close();
+    this.#outer.close();
+  }
+}

@@ -1,0 +1,112 @@
+// Layouts and words of signatures and aborts.
+#include "collective/agreement.h"
+
+#include "transport/bytes.h"
+
+namespace gradmesh {
+namespace {
+
+constexpr const char* kFieldNames[] = {"nothing",  "collective",       "codec", "ranks", "root",
+                                       "elements", "segment_elements", "rank",  "links"};
+
+uint64_t value(Field field, const Signature& signature) {
+  switch (field) {
+    case Field::collective:
+      return signature.collective;
+    case Field::codec:
+      return signature.codec;
+    case Field::ranks:
+      return signature.ranks;
+    case Field::root:
+      return signature.root;
+    case Field::elements:
+      return signature.elements;
+    case Field::segment_elements:
+      return signature.segment_elements;
+    default:
+      return signature.sender;
+  }
+}
+
+}  // namespace
+
+void encode_signature(const Signature& signature, uint8_t* bytes) {
+  store(bytes, signature.collective);
+  store(bytes + 4, signature.codec);
+  store(bytes + 8, signature.ranks);
+  store(bytes + 12, signature.root);
+  store(bytes + 16, signature.sender);
+  store(bytes + 20, signature.receiver);
+  store(bytes + 24, signature.elements);
+  store(bytes + 32, signature.segment_elements);
+}
+
+Signature decode_signature(const uint8_t* bytes) {
+  return {load<uint32_t>(bytes),      load<uint32_t>(bytes + 4),  load<uint32_t>(bytes + 8),
+          load<uint32_t>(bytes + 12), load<uint32_t>(bytes + 16), load<uint32_t>(bytes + 20),
+          load<uint64_t>(bytes + 24), load<uint64_t>(bytes + 32)};
+}
+
+Field difference(const Signature& due, const Signature& came) {
+  for (const Field field :
+       {Field::collective, Field::codec, Field::ranks, Field::root, Field::elements, Field::segment_elements})
+    if (value(field, due) != value(field, came)) return field;
+  return due.sender == came.sender && due.receiver == came.receiver ? Field::none : Field::rank;
+}
+
+const char* field_name(Field field) { return kFieldNames[static_cast<size_t>(field)]; }
+
+std::string describe_mismatch(Field field, const Signature& due, const Signature& came) {
+  if (field == Field::rank)
+    return "rank: the link of rank " + std::to_string(due.sender) + " leads to one that calls itself rank " +
+           std::to_string(came.sender) + " and this one rank " + std::to_string(came.receiver);
+  return std::string(field_name(field)) + " is " + std::to_string(value(field, due)) + " here and " +
+         std::to_string(value(field, came)) + " at rank " + std::to_string(due.sender);
+}
+
+void encode_abort(const Abort& abort, uint8_t* bytes) {
+  store(bytes, static_cast<uint32_t>(abort.code));
+  store(bytes + 4, abort.origin);
+  store(bytes + 8, abort.rank);
+  store(bytes + 12, abort.awaited);
+  store(bytes + 16, static_cast<uint32_t>(abort.field));
+}
+
+Status decode_abort(const uint8_t* bytes, Abort* abort) {
+  const uint32_t code = load<uint32_t>(bytes), field = load<uint32_t>(bytes + 16);
+  *abort = {static_cast<gm_code>(code), load<uint32_t>(bytes + 4), load<uint32_t>(bytes + 8),
+            load<uint32_t>(bytes + 12), static_cast<Field>(field)};
+  const bool rank_known = abort->rank < kRanksMax || (abort->rank == Abort::kNobody && code != GM_PEER_LOST);
+  if (code == GM_OK || code > GM_INTERNAL || field > static_cast<uint32_t>(Field::links) || !rank_known ||
+      abort->origin >= kRanksMax)
+    return {GM_PROTOCOL, "an abort that says nothing"};
+  return Status::ok();
+}
+
+std::string list_ranks(uint32_t bits) {
+  std::string all;
+  for (uint32_t rank = 0; rank < kRanksMax; ++rank)
+    if ((bits >> rank & 1) != 0) all += (all.empty() ? "" : ", ") + std::to_string(rank);
+  return all.empty() ? "none" : all;
+}
+
+Status describe_abort(const Abort& abort) {
+  const std::string who = "rank " + std::to_string(abort.origin);
+  switch (abort.code) {
+    case GM_PEER_LOST:
+      return {abort.code, "rank " + std::to_string(abort.rank) + " was lost, says " + who};
+    case GM_TIMEOUT:
+      return {abort.code, who + " ran out of time; still awaited: ranks " + list_ranks(abort.awaited)};
+    case GM_ABORTED:
+      return {abort.code, who + " cancelled the operation"};
+    case GM_MISMATCH:
+      return {abort.code,
+              who + " differs from " +
+                  (abort.rank == Abort::kNobody ? "this rank" : "rank " + std::to_string(abort.rank)) +
+                  " in " + field_name(abort.field)};
+    default:
+      return {abort.code, who + " failed with code " + std::to_string(abort.code)};
+  }
+}
+
+}  // namespace gradmesh

@@ -1,0 +1,269 @@
+// An operation's life: begin, data, done; or abort.
+#include "collective/operation.h"
+
+#include "base/assert.h"
+#include "transport/clock.h"
+
+namespace gradmesh {
+namespace {
+
+// A rank that has done its steps waits this much longer for the others, whose own limits end them first.
+constexpr int64_t kDoneExtraMs = 10'000;
+
+Status refuse(const char* what) { return {GM_PROTOCOL, what}; }
+
+}  // namespace
+
+Operation::Operation(OperationRequest request, Schedule schedule, uint8_t* staging, std::vector<Link*> links,
+                     std::function<void(const Operation&)> after_step)
+    : request_(std::move(request)),
+      rank_(request_.schedule.rank),
+      executor_(std::move(schedule), *request_.schedule.codec, request_.schedule.ranks,
+                {request_.input, request_.output, staging}),
+      peers_(request_.schedule.ranks),
+      after_step_(std::move(after_step)),
+      started_(std::chrono::steady_clock::now()),
+      deadline_ms_(now_ms() + request_.limit_ms) {
+  for (uint32_t rank = 0; rank < peers_.size(); ++rank) peers_[rank].link = links[rank];
+  for (uint32_t index = 0; index < executor_.steps(); ++index) {
+    const Step& step = executor_.step(index);
+    if (step.kind == StepKind::send) ++peers_[step.peer].sends_left;
+    if (step.kind != StepKind::recv) continue;
+    ++peers_[step.peer].receives_left;
+    GM_ASSERT(peers_[step.peer].receives.emplace(step.tag, index).second);
+  }
+}
+
+Signature Operation::signature(uint32_t peer) const {
+  const ScheduleRequest& schedule = request_.schedule;
+  return {schedule.collective, schedule.codec->id,       schedule.ranks, schedule.root, rank_, peer,
+          schedule.elements,   schedule.segment_elements};
+}
+
+void Operation::start() {
+  for (uint32_t rank = 0; rank < peers_.size(); ++rank) {
+    if (rank == rank_ || peers_[rank].link == nullptr) continue;
+    uint8_t payload[kSignatureBytes];
+    encode_signature(signature(rank), payload);
+    send_control(*peers_[rank].link, FrameType::begin, payload, sizeof payload);
+  }
+  after_step_(*this);
+  pump();
+  settle();
+}
+
+bool Operation::rank_of(const Link& link, uint32_t* rank) const {
+  for (*rank = 0; *rank < peers_.size(); ++*rank)
+    if (peers_[*rank].link == &link) return true;
+  return false;
+}
+
+Status Operation::arriving(uint32_t rank, const FrameHeader& header, Place* place, uint8_t** target) {
+  Peer& peer = peers_[rank];
+  if (!peer.begun) return refuse("data before begin");
+  const auto found = peer.receives.find(header.tag);
+  if (found == peer.receives.end()) return refuse("data that no step expects");
+  const std::span<uint8_t> memory = executor_.target(found->second);
+  if (header.length != memory.size())
+    return {GM_PROTOCOL, "data of " + std::to_string(header.length) + " bytes where the schedule has " +
+                             std::to_string(memory.size())};
+  peer.held = !executor_.ready(found->second);
+  *place = peer.held ? Place::hold : Place::take;
+  if (peer.held) return Status::ok();
+  *target = memory.data();
+  peer.arriving = found->second;
+  peer.receives.erase(found);
+  return Status::ok();
+}
+
+Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<const uint8_t> payload) {
+  received_ += kFrameHeaderBytes + header.length + peers_[rank].link->trailer_bytes();
+  switch (header.type) {
+    case FrameType::begin:
+      GM_TRY(arrived_begin(rank, payload));
+      break;
+    case FrameType::done:
+      GM_TRY(arrived_done(rank, payload));
+      break;
+    case FrameType::abort:
+      GM_TRY(arrived_abort(payload));
+      break;
+    default:
+      --peers_[rank].receives_left;
+      step_completed(peers_[rank].arriving);
+  }
+  settle();
+  return Status::ok();
+}
+
+Status Operation::arrived_begin(uint32_t rank, std::span<const uint8_t> payload) {
+  if (peers_[rank].begun || payload.size() != kSignatureBytes) return refuse("a second or malformed begin");
+  peers_[rank].begun = true;
+  Signature due = signature(rank);
+  std::swap(due.sender, due.receiver);
+  const Signature came = decode_signature(payload.data());
+  const Field field = difference(due, came);
+  if (field == Field::none) return Status::ok();
+  const std::string pair = "ranks " + std::to_string(rank_) + " and " + std::to_string(rank);
+  fail({.code = GM_MISMATCH, .origin = rank_, .rank = rank, .field = field},
+       {GM_MISMATCH,
+        pair + " run the operation with different arguments: " + describe_mismatch(field, due, came)});
+  return Status::ok();
+}
+
+Status Operation::arrived_done(uint32_t rank, std::span<const uint8_t> payload) {
+  Peer& peer = peers_[rank];
+  if (!peer.begun || peer.done || peer.receives_left > 0 || !payload.empty())
+    return refuse("done before all data was sent, or twice");
+  peer.done = true;
+  return Status::ok();
+}
+
+Status Operation::arrived_abort(std::span<const uint8_t> payload) {
+  Abort abort;
+  if (payload.size() != kAbortBytes) return refuse("an abort of the wrong length");
+  GM_TRY(decode_abort(payload.data(), &abort));
+  fail(abort, describe_abort(abort));
+  return Status::ok();
+}
+
+void Operation::sent(uint32_t rank, const OutgoingFrame& frame) {
+  const uint64_t framing = kFrameHeaderBytes + peers_[rank].link->trailer_bytes();
+  const bool data = frame.header.type == FrameType::data;
+  framing_sent_ += framing + (data ? 0 : frame.header.length);
+  if (!data || ended_) return;
+  payload_sent_ += frame.header.length;
+  --peers_[rank].sends_left;
+  step_completed(frame.step);
+  settle();
+}
+
+void Operation::work() {
+  executor_.work();
+  after_step_(*this);
+  pump();
+  settle();
+}
+
+void Operation::step_completed(uint32_t step) {
+  executor_.complete(step);
+  after_step_(*this);
+  pump();
+}
+
+// Hands ready sends to their links, and reads on where a frame waited for a step of ours.
+void Operation::pump() {
+  if (ended_) return;
+  for (uint32_t index; executor_.next_send(&index);) {
+    const Step& step = executor_.step(index);
+    const std::span<const uint8_t> payload = executor_.payload(index);
+    Link* link = peers_[step.peer].link;
+    if (link == nullptr) continue;  // lost: that ends the operation, or has
+    link->send({.header = {FrameType::data, static_cast<uint32_t>(payload.size()), request_.id, step.tag},
+                .payload = payload.data(),
+                .step = index});
+  }
+  for (uint32_t index; executor_.next_recv(&index);) {
+    Peer& peer = peers_[executor_.step(index).peer];
+    if (peer.held && peer.link != nullptr) peer.link->resume();
+  }
+}
+
+// Says done when this rank is, and ends the operation when all are.
+void Operation::settle() {
+  if (ended_ || !executor_.finished()) return;
+  if (!said_done_) {
+    said_done_ = true;
+    deadline_ms_ += kDoneExtraMs;
+    for (Peer& peer : peers_)
+      if (peer.link != nullptr) send_control(*peer.link, FrameType::done, nullptr, 0);
+  }
+  for (uint32_t rank = 0; rank < peers_.size(); ++rank)
+    if (rank != rank_ && !peers_[rank].done && !peers_[rank].lost) return;
+  ended_ = true;
+}
+
+void Operation::lost(uint32_t rank, const Status& why) {
+  peers_[rank].link = nullptr;
+  peers_[rank].lost = true;
+  if (ended_) return;
+  if (lost_rank_ < 0) lost_rank_ = static_cast<int32_t>(rank);
+  if (said_done_) return settle();
+  fail({.code = GM_PEER_LOST, .origin = rank_, .rank = rank},
+       {GM_PEER_LOST, "rank " + std::to_string(rank) + " was lost: " + why.message()});
+}
+
+void Operation::newer(uint32_t rank) {
+  if (peers_[rank].done) return;
+  fail({.code = GM_ABORTED, .origin = rank_, .rank = rank},
+       {GM_ABORTED, "rank " + std::to_string(rank) + " moved on to a newer operation"});
+}
+
+void Operation::cancel() {
+  if (!ended_)
+    fail({.code = GM_ABORTED, .origin = rank_}, {GM_ABORTED, "the caller cancelled the operation"});
+}
+
+uint32_t Operation::awaited() const {
+  uint32_t busy = 0, undone = 0;
+  for (uint32_t rank = 0; rank < peers_.size(); ++rank) {
+    const Peer& peer = peers_[rank];
+    if (rank == rank_ || peer.lost) continue;
+    if (!peer.begun || peer.receives_left > 0 || peer.sends_left > 0) busy |= 1u << rank;
+    if (!peer.done) undone |= 1u << rank;
+  }
+  return busy != 0 ? busy : undone;
+}
+
+void Operation::tick(int64_t now) {
+  if (ended_) return;
+  if (request_.cancel != nullptr && request_.cancel->raised()) return cancel();
+  if (now < deadline_ms_) return;
+  const uint32_t ranks = awaited();
+  fail({.code = GM_TIMEOUT, .origin = rank_, .awaited = ranks},
+       {GM_TIMEOUT, "the operation ran out of its " + std::to_string(request_.limit_ms) +
+                        " ms; still awaited: ranks " + list_ranks(ranks)});
+}
+
+void Operation::send_control(Link& link, FrameType type, const uint8_t* payload, uint32_t length) {
+  OutgoingFrame frame{.header = {type, length, request_.id}};
+  std::copy_n(payload, length, frame.control.begin());
+  link.send(frame);
+}
+
+// The first error counts; every other rank is told, also when the error came from one of them: the one that
+// told us may not reach all.
+void Operation::fail(const Abort& abort, Status status) {
+  if (ended_) return;
+  ended_ = true;
+  status_ = std::move(status);
+  if (abort.code == GM_PEER_LOST) lost_rank_ = static_cast<int32_t>(abort.rank);
+  uint8_t payload[kAbortBytes];
+  encode_abort(abort, payload);
+  for (Peer& peer : peers_) {
+    if (peer.link == nullptr) continue;
+    peer.link->drop_data();
+    send_control(*peer.link, FrameType::abort, payload, sizeof payload);
+  }
+}
+
+void Operation::release() {
+  GM_ASSERT(ended_);
+  for (Peer& peer : peers_) {
+    if (peer.link != nullptr) peer.link->drop_data();
+    peer.link = nullptr;
+  }
+  if (request_.cancel != nullptr) request_.cancel->on_raise(nullptr);
+  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+}
+
+void Operation::report() {
+  const double report[kReportLength] = {
+      static_cast<double>(payload_sent_), static_cast<double>(framing_sent_),
+      static_cast<double>(received_),     seconds_,
+      static_cast<double>(lost_rank_),    static_cast<double>(executor_.steps_done())};
+  std::copy_n(report, kReportLength, request_.report);
+  request_.done(status_);
+}
+
+}  // namespace gradmesh

@@ -1,0 +1,243 @@
+// The rows of ops.def as data, and the shape rules.
+#include "ops/shapes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include "base/assert.h"
+#include "numeric/backend.h"
+
+namespace gradmesh::ops {
+namespace {
+
+constexpr OpRow kRows[] = {
+#define GM_OP(name, id, inputs, outputs, integers, floats, doc) \
+  {#name, id, inputs, outputs, integers, floats, doc},
+#include "ops/ops.def"
+#undef GM_OP
+};
+static_assert(std::size(kRows) == kOps);
+
+constexpr bool rows_are_sound() {
+  for (uint32_t i = 0; i < kOps; ++i)
+    if (kRows[i].id != i || kRows[i].inputs > kInputsMax || kRows[i].outputs > kOutputsMax) return false;
+  return true;
+}
+static_assert(rows_are_sound());
+
+#define GM_OP(name, id, inputs, outputs, integers, floats, doc) &GM_OPS_ISA::name,
+constexpr Kernel kScalar[] = {
+#define GM_OPS_ISA scalar
+#include "ops/ops.def"
+#undef GM_OPS_ISA
+};
+#if defined(GM_X86)
+constexpr Kernel kAvx2[] = {
+#define GM_OPS_ISA avx2
+#include "ops/ops.def"
+#undef GM_OPS_ISA
+};
+constexpr Kernel kAvx512[] = {
+#define GM_OPS_ISA avx512
+#include "ops/ops.def"
+#undef GM_OPS_ISA
+};
+#endif
+#undef GM_OP
+
+// The product of the factors (1 or more), or kElementsMax + 1 where it is larger than any tensor may be.
+uint64_t size(std::initializer_list<uint64_t> factors) {
+  uint64_t product = 1;
+  for (const uint64_t factor : factors) {
+    if (product > kElementsMax / factor) return kElementsMax + 1;
+    product *= factor;
+  }
+  return product;
+}
+
+uint64_t whole_vectors(uint64_t count) { return blocks(count, 16) * 16; }
+uint64_t panel(uint64_t terms) { return terms * 48; }  // the widest tile is 48 columns
+
+Status impossible(const OpRow& row, const std::string& what) {
+  return {GM_INVALID_ARGUMENT, std::string(row.name) + ": " + what};
+}
+
+Status check_integers(const OpRow& row, std::span<const int32_t> integers) {
+  const bool is_matmul = row.id == static_cast<uint32_t>(Op::matmul);
+  for (size_t i = 0; i < integers.size(); ++i) {
+    const bool flag = is_matmul && i == 3;
+    if (integers[i] < (flag ? 0 : 1) || (flag && integers[i] > 1))
+      return impossible(row, "integer " + std::to_string(i) + " is " + std::to_string(integers[i]) +
+                                 ", allowed: " + (flag ? "0 or 1" : "1 to 2147483647"));
+  }
+  return Status::ok();
+}
+
+Status check_floats(const OpRow& row, std::span<const double> floats) {
+  const bool adamw = row.id == static_cast<uint32_t>(Op::adamw);
+  for (size_t i = 0; i < floats.size(); ++i) {
+    const bool beta = adamw && i < 2;
+    const double value = floats[i];
+    if (!(value >= 0) || !(value <= 3.4e38) || (beta && value >= 1))
+      return impossible(row, "float " + std::to_string(i) + " is " + std::to_string(value) +
+                                 (beta ? ", allowed: 0 up to but not 1" : ", allowed: 0 or more, finite"));
+  }
+  return Status::ok();
+}
+
+void assign(uint64_t* sizes, std::initializer_list<uint64_t> values) {
+  std::copy(values.begin(), values.end(), sizes);
+}
+
+void product_shape(Op op, uint64_t m, uint64_t k, uint64_t n, bool has_bias, Shape* s) {
+  const uint64_t mk = size({m, k}), kn = size({k, n}), mn = size({m, n});
+  const auto units = [](uint64_t rows, uint64_t columns) {
+    return blocks(rows, kBlockRows) * blocks(columns, kBlockColumns);
+  };
+  uint64_t terms = k;
+  if (op == Op::matmul) {
+    assign(s->inputs, {mk, kn, has_bias ? n : kAnySize});
+    s->outputs[0] = mn, s->units = units(m, n);
+  } else if (op == Op::matmul_backward_input) {
+    assign(s->inputs, {mn, kn});
+    s->outputs[0] = mk, s->units = units(m, k), terms = n;
+  } else {
+    assign(s->inputs, {mk, mn});
+    s->outputs[0] = kn, s->units = units(k, n), terms = m;
+  }
+  s->scratch = panel(std::min(terms, kBlockTerms));
+}
+
+void attention_shape(Op op, uint64_t batch, uint64_t positions, uint64_t heads, uint64_t columns, Shape* s) {
+  const uint64_t out = size({batch, positions, columns}), square = size({batch, heads, positions, positions});
+  const uint64_t qkv = size({batch, positions, 3, columns});
+  s->units = size({batch, heads});
+  s->scratch = panel(std::max(positions, std::min(columns / heads, kBlockTerms)));
+  if (op == Op::attention) {
+    s->inputs[0] = qkv;
+    assign(s->outputs, {out, square});
+    s->scratch += whole_vectors(positions);
+  } else {
+    assign(s->inputs, {out, qkv, square});
+    s->outputs[0] = qkv;
+    s->scratch += whole_vectors(size({positions, positions}));
+  }
+}
+
+void row_shape(Op op, uint64_t rows, uint64_t columns, Shape* s) {
+  const uint64_t all = size({rows, columns});
+  s->units = blocks(rows, kRowsPerUnit);
+  if (op == Op::layernorm) {
+    assign(s->inputs, {all, columns, columns});
+    assign(s->outputs, {all, rows, rows});
+  } else if (op == Op::layernorm_backward) {
+    assign(s->inputs, {all, all, columns, rows, rows});
+    assign(s->outputs, {all, columns, columns});
+    s->units += blocks(columns, kColumnsPerUnit);
+    s->scratch = 2 * whole_vectors(columns);
+  } else if (op == Op::cross_entropy) {
+    assign(s->inputs, {all, rows});
+    assign(s->outputs, {rows, all});
+    s->scratch = whole_vectors(columns);
+  } else {
+    assign(s->inputs, {all, rows});
+    s->outputs[0] = all;
+  }
+  if (op == Op::cross_entropy || op == Op::cross_entropy_backward)
+    s->index_input = 1, s->index_rows = columns;
+}
+
+void embedding_shape(Op op, uint64_t rows, uint64_t period, uint64_t columns, uint64_t entries, Shape* s) {
+  const uint64_t out = size({rows, columns}), table = size({entries, columns}),
+                 places = size({period, columns});
+  if (op == Op::embedding) {
+    assign(s->inputs, {rows, table, places});
+    s->outputs[0] = out;
+  } else {
+    assign(s->inputs, {rows, out});
+    assign(s->outputs, {table, places});
+  }
+  s->index_input = 0, s->index_rows = entries;
+  s->units = op == Op::embedding ? blocks(rows, kRowsPerUnit) : blocks(columns, kColumnsPerUnit);
+}
+
+void flat_shape(Op op, uint64_t n, Shape* s) {
+  s->units = blocks(n, kElementsPerUnit);
+  s->inputs[0] = s->outputs[0] = n;
+  if (op == Op::add || op == Op::subtract || op == Op::gelu_backward) s->inputs[1] = n;
+  if (op == Op::mean || op == Op::clip_scale) s->units = 1, s->outputs[0] = op == Op::mean ? 1 : 2;
+  s->in_place = op == Op::adamw || op == Op::nesterov;
+  if (op == Op::adamw) {
+    assign(s->inputs, {n, 2, 2, n});
+    assign(s->outputs, {n, n, n});
+  }
+  if (op == Op::nesterov) s->inputs[1] = 2, s->outputs[1] = n;
+}
+
+Status check_sizes(const OpRow& row, const Shape& shape) {
+  const auto small = [](uint64_t elements) { return elements <= kElementsMax || elements == kAnySize; };
+  if (std::all_of(shape.inputs, shape.inputs + kInputsMax, small) &&
+      std::all_of(shape.outputs, shape.outputs + kOutputsMax, small) && shape.scratch <= kElementsMax)
+    return Status::ok();
+  return impossible(row, "the integers ask for a tensor of more than 2^40 elements");
+}
+
+}  // namespace
+
+const OpRow* op_find(uint32_t id) { return id < kOps ? &kRows[id] : nullptr; }
+const OpRow* op_find(std::string_view name) {
+  const auto found =
+      std::find_if(std::begin(kRows), std::end(kRows), [&](const OpRow& r) { return r.name == name; });
+  return found == std::end(kRows) ? nullptr : found;
+}
+
+Kernel op_kernel(Op op) {
+  const auto id = static_cast<uint32_t>(op);
+#if defined(GM_X86)
+  if (backend::active() == backend::Backend::avx512) return kAvx512[id];
+  if (backend::active() == backend::Backend::avx2) return kAvx2[id];
+#endif
+  return kScalar[id];
+}
+
+Status op_shape(Op op, std::span<const int32_t> integers, std::span<const double> floats, Shape* shape) {
+  const OpRow& row = kRows[static_cast<uint32_t>(op)];
+  GM_ASSERT(integers.size() == row.integers && floats.size() == row.floats);
+  GM_TRY(check_integers(row, integers));
+  GM_TRY(check_floats(row, floats));
+  *shape = {};
+  const auto i = [&](size_t index) { return static_cast<uint64_t>(integers[index]); };
+  switch (op) {
+    case Op::embedding:
+    case Op::embedding_backward:
+      embedding_shape(op, i(0), i(1), i(2), i(3), shape);
+      break;
+    case Op::matmul:
+    case Op::matmul_backward_input:
+    case Op::matmul_backward_weight:
+      product_shape(op, i(0), i(1), i(2), op == Op::matmul && i(3) == 1, shape);
+      break;
+    case Op::bias_backward:
+      shape->inputs[0] = size({i(0), i(1)}), shape->outputs[0] = i(1),
+      shape->units = blocks(i(1), kColumnsPerUnit);
+      break;
+    case Op::attention:
+    case Op::attention_backward:
+      if (i(3) % i(2) != 0)
+        return impossible(row, "C is " + std::to_string(i(3)) + ", no multiple of H " + std::to_string(i(2)));
+      attention_shape(op, i(0), i(1), i(2), i(3), shape);
+      break;
+    case Op::layernorm:
+    case Op::layernorm_backward:
+    case Op::cross_entropy:
+    case Op::cross_entropy_backward:
+      row_shape(op, i(0), i(1), shape);
+      break;
+    default:
+      flat_shape(op, i(0), shape);
+  }
+  return check_sizes(row, *shape);
+}
+
+}  // namespace gradmesh::ops

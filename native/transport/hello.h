@@ -1,0 +1,30 @@
+// The first bytes of a bulk socket, fixed in size: the dialer's hello with its ticket, and the acceptor's
+// answer. A socket that sends anything else is closed, and nothing was allocated by what it sent.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/status.h"
+
+namespace gradmesh {
+
+inline constexpr size_t kTicketBytes = 32;
+using Ticket = std::array<uint8_t, kTicketBytes>;
+
+inline constexpr uint32_t kWireVersion = 1;
+inline constexpr size_t kHelloBytes = 48;   // magic (8), version (4), encrypted (4), ticket (32)
+inline constexpr size_t kAcceptBytes = 16;  // magic (8), version (4), encrypted (4)
+using HelloBytes = std::array<uint8_t, kHelloBytes>;
+using AcceptBytes = std::array<uint8_t, kAcceptBytes>;
+
+HelloBytes encode_hello(const Ticket& ticket, bool encrypted);
+AcceptBytes encode_accept(bool encrypted);
+
+enum class HelloFault : uint8_t { none, garbage, version, mode };
+// mode: one side wants encryption and the other does not.
+HelloFault check_hello(std::span<const uint8_t, kHelloBytes> bytes, bool encrypted, Ticket* ticket);
+HelloFault check_accept(std::span<const uint8_t, kAcceptBytes> bytes, bool encrypted);
+
+}  // namespace gradmesh

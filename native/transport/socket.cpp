@@ -1,0 +1,110 @@
+// TCP sockets by the system's calls.
+#include "transport/socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace gradmesh {
+namespace {
+
+constexpr int kBacklog = 64;
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+Status parse_address(const std::string& host, uint32_t port, Address* address) {
+  if (port > 65535) return {GM_INVALID_ARGUMENT, "port is " + std::to_string(port) + "; allowed: 0 to 65535"};
+  const std::string numeric = host == "localhost" ? "127.0.0.1" : host;
+  auto* four = reinterpret_cast<sockaddr_in*>(&address->storage);
+  auto* six = reinterpret_cast<sockaddr_in6*>(&address->storage);
+  if (inet_pton(AF_INET, numeric.c_str(), &four->sin_addr) == 1) {
+    four->sin_family = AF_INET;
+    four->sin_port = htons(static_cast<uint16_t>(port));
+    address->size = sizeof *four;
+  } else if (inet_pton(AF_INET6, numeric.c_str(), &six->sin6_addr) == 1) {
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons(static_cast<uint16_t>(port));
+    address->size = sizeof *six;
+  } else {
+    return {GM_INVALID_ARGUMENT,
+            "host is \"" + host + "\"; allowed: a numeric IPv4 or IPv6 address, or localhost"};
+  }
+  return Status::ok();
+}
+
+Status open_socket(const Address& address, Descriptor* socket) {
+  *socket = Descriptor(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!*socket) return {GM_IO, errno_text("socket")};
+  return Status::ok();
+}
+
+// Without it small frames wait for the other side's delayed acknowledgement, 40 ms.
+void send_at_once(int socket) {
+  const int on = 1;
+  setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+}  // namespace
+
+void Descriptor::close() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+std::string errno_text(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
+
+Status listen_on(const std::string& host, uint32_t port, Descriptor* socket, uint32_t* bound_port) {
+  Address address;
+  GM_TRY(parse_address(host, port, &address));
+  GM_TRY(open_socket(address, socket));
+  const int on = 1;
+  setsockopt(socket->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const std::string where = host + " port " + std::to_string(port);
+  if (bind(socket->get(), address.get(), address.size) != 0)
+    return {GM_IO, errno_text(("bind to " + where).c_str())};
+  if (listen(socket->get(), kBacklog) != 0) return {GM_IO, errno_text(("listen on " + where).c_str())};
+  Address bound;
+  bound.size = sizeof bound.storage;
+  if (getsockname(socket->get(), reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0)
+    return {GM_IO, errno_text("getsockname")};
+  const bool four = bound.storage.ss_family == AF_INET;
+  *bound_port = ntohs(four ? reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port
+                           : reinterpret_cast<sockaddr_in6*>(&bound.storage)->sin6_port);
+  return Status::ok();
+}
+
+Status connect_to(const std::string& host, uint32_t port, Descriptor* socket) {
+  Address address;
+  GM_TRY(parse_address(host, port, &address));
+  GM_TRY(open_socket(address, socket));
+  send_at_once(socket->get());
+  if (connect(socket->get(), address.get(), address.size) != 0 && errno != EINPROGRESS)
+    return {GM_IO, errno_text(("connect to " + host + " port " + std::to_string(port)).c_str())};
+  return Status::ok();
+}
+
+Status connect_result(int socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error == 0) return Status::ok();
+  return {GM_IO, std::string("connect: ") + std::strerror(error)};
+}
+
+Descriptor accept_from(int listener, bool* exhausted) {
+  Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  *exhausted = !socket && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM);
+  if (socket) send_at_once(socket.get());
+  return socket;
+}
+
+}  // namespace gradmesh

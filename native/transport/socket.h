@@ -1,0 +1,44 @@
+// Non-blocking TCP sockets: owning descriptors, and the calls that make them.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+
+namespace gradmesh {
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    if (this != &other) {
+      close();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~Descriptor() { close(); }
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  void close();
+
+ private:
+  int fd_ = -1;
+};
+
+// host is a numeric IPv4 or IPv6 address, or "localhost": names are looked up by the control plane, never
+// here.
+Status listen_on(const std::string& host, uint32_t port, Descriptor* socket, uint32_t* bound_port);
+// Starts to connect; the socket turns writable when it has, or has failed (connect_result).
+Status connect_to(const std::string& host, uint32_t port, Descriptor* socket);
+Status connect_result(int socket);
+// An accepted socket, non-blocking and without delay; invalid where there is none. *exhausted: out of
+// descriptors.
+Descriptor accept_from(int listener, bool* exhausted);
+// "what: reason of errno".
+std::string errno_text(const char* what);
+
+}  // namespace gradmesh

@@ -1,0 +1,46 @@
+// The tickets that this endpoint waits for. Each admits one socket, once, until it expires. Safe to use from
+// any thread: a ticket counts from the moment that expect() returns.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "transport/hello.h"
+
+namespace gradmesh {
+
+enum class TicketFault : uint8_t { none, unknown, used, expired };
+
+class Tickets {
+ public:
+  // GM_INVALID_ARGUMENT where the ticket is outstanding already or kOutstandingMax are.
+  Status expect(const Ticket& ticket, uint32_t link, int64_t deadline_ms);
+  // Takes the ticket out and gives its link. Compares with every outstanding one, in a time that depends on
+  // none.
+  TicketFault redeem(const Ticket& ticket, int64_t now_ms, uint32_t* link);
+  // Takes out the link's ticket, if it is still there (its expectation was given up).
+  void withdraw(uint32_t link);
+
+  static constexpr size_t kOutstandingMax = 1024;
+  static constexpr size_t kSpentMax = 1024;  // remembered only to tell "used" and "expired" from "unknown"
+
+ private:
+  struct Entry {
+    Ticket ticket;
+    uint32_t link;
+    int64_t deadline_ms;
+  };
+  struct Spent {
+    Ticket ticket;
+    TicketFault why;
+  };
+  void spend(size_t index, TicketFault why);
+
+  std::mutex mutex_;
+  std::vector<Entry> outstanding_;
+  std::deque<Spent> spent_;
+};
+
+}  // namespace gradmesh

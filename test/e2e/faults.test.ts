@@ -1,0 +1,88 @@
+/** Peers and the coordinator are killed, stopped and started again; the run completes with the same bits everywhere. */
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { withRun } from "./run.js";
+
+const allEqual = (digests: readonly string[]) => new Set(digests).size === 1 && digests[0] !== "";
+
+test("a peer killed in the middle of an all-reduce: the round completes, and it comes back", () =>
+  withRun({ peersMin: 3, rounds: 100, strategy: { innerSteps: 10 } }, async (run) => {
+    const ticket = await run.startAll([["second"], ["third", "--fault", "3:5:SIGKILL"]]);
+    assert.is((await run.exited("third")).signal, "SIGKILL");
+    const failure = await run.event("failed", (event) => event.name === "first");
+    assert.is(failure.code, "ERR_PEER_LOST");
+    assert.is(failure.round, 2);
+    const round = await run.event("round", (event) => event.name === "first" && event.round === 3);
+    assert.is(round.contributors.length, 2, "the survivors complete the same round");
+    run.start("third", ["join", ticket]);
+    const synced = await run.event("synced", (event) => event.name === "third");
+    const names = ["first", "second", "third"];
+    assert.ok(allEqual(await run.digests(names)), "all end with the same state");
+    assert.equal(run.history("second"), run.history("first"));
+    assert.is(run.history("third").get(synced.round + 1), run.history("first").get(synced.round + 1));
+  }));
+
+test("every survivor of a kill gets the same typed error naming the same peer", () =>
+  withRun({ peersMin: 4, rounds: 4 }, async (run) => {
+    await run.startAll([["second"], ["third"], ["fourth", "--fault", "2:4:SIGKILL"]]);
+    const victim = await run.event("started", (event) => event.name === "fourth");
+    await run.event("round", (event) => event.name === "first" && event.round === 2);
+    for (const name of ["first", "second", "third"]) {
+      const failure = await run.event("failed", (event) => event.name === name);
+      assert.is(failure.code, "ERR_PEER_LOST", name);
+      assert.equal(failure.lost, [victim.peer], name);
+    }
+    assert.ok(allEqual(await run.digests(["first", "second", "third"])));
+  }));
+
+test("a peer that is stopped (SIGSTOP) is found by its silence, and catches up when it wakes", () =>
+  withRun({ peersMin: 3, rounds: 60, strategy: { innerSteps: 10 } }, async (run) => {
+    await run.startAll([["second"], ["third", "--fault", "3:5:SIGSTOP"]]);
+    const round = await run.event("round", (event) => event.name === "first" && event.round === 3);
+    assert.is(round.contributors.length, 2, "the survivors go on without it");
+    run.peer("third").kill("SIGCONT");
+    const synced = await run.event("synced", (event) => event.name === "third");
+    assert.ok(synced.round >= 3);
+    assert.ok(allEqual(await run.digests(["first", "second", "third"])));
+  }));
+
+test("the coordinator's process is killed and started again: the run goes on with nothing lost", () =>
+  withRun({ peersMin: 3, rounds: 10, strategy: { innerSteps: 10 } }, async (run) => {
+    await run.startAll([["second"], ["third"]]);
+    await run.event("round", (event) => event.name === "second" && event.round === 3);
+    run.peer("first").kill("SIGKILL");
+    await run.exited("first");
+    const before = run.history("second");
+    run.start("first", ["run", `${run.folder}/config.json`]);
+    assert.ok(allEqual(await run.digests(["first", "second", "third"])));
+    const after = run.history("second");
+    assert.is(after.size, 10, "every round was committed exactly once");
+    for (const [round, digest] of before) assert.is(after.get(round), digest);
+    assert.equal(run.history("third"), after);
+  }));
+
+test("the coordinator is killed in the middle of an all-reduce", () =>
+  withRun({ peersMin: 3, rounds: 8 }, async (run) => {
+    run.start("first", ["run", `${run.folder}/config.json`, "--fault", "3:5:SIGKILL"]);
+    const { ticket } = await run.event("ticket", () => true);
+    run.start("second", ["join", ticket]);
+    run.start("third", ["join", ticket]);
+    assert.is((await run.exited("first")).signal, "SIGKILL");
+    run.start("first", ["run", `${run.folder}/config.json`]);
+    assert.ok(allEqual(await run.digests(["first", "second", "third"])));
+    assert.is(run.history("second").size, 8);
+  }));
+
+test("a peer joins in the middle of a run", () =>
+  withRun({ peersMin: 2, peersMax: 3, rounds: 40, strategy: { innerSteps: 10 } }, async (run) => {
+    const ticket = await run.startAll([["second"]]);
+    await run.event("round", (event) => event.name === "first" && event.round === 3);
+    run.start("third", ["join", ticket]);
+    const synced = await run.event("synced", (event) => event.name === "third");
+    const round = await run.event("round", (event) => event.name === "third");
+    assert.is(round.round, synced.round + 1);
+    assert.is(round.contributors.length, 3, "it contributes in its first round");
+    assert.ok(allEqual(await run.digests(["first", "second", "third"])));
+  }));
+
+test.run();

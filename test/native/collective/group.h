@@ -1,0 +1,198 @@
+// A group of endpoints in one process, linked each with each over loopback, and collectives over them.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <condition_variable>
+#include <cstdio>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "check.h"
+#include "collective/endpoint.h"
+#include "transport/clock.h"
+
+namespace group {
+
+using namespace gradmesh;
+
+// No test waits longer; none should come near.
+inline constexpr uint32_t kPatienceMs = 30'000;
+
+inline LinkSecrets random_secrets() {
+  LinkSecrets secrets;
+  CHECK(static_cast<bool>(crypto::random_bytes(secrets.ticket)));
+  CHECK(static_cast<bool>(crypto::random_bytes(secrets.send_key)));
+  CHECK(static_cast<bool>(crypto::random_bytes(secrets.receive_key)));
+  return secrets;
+}
+
+inline LinkSecrets reversed(LinkSecrets secrets) {
+  std::swap(secrets.send_key, secrets.receive_key);
+  return secrets;
+}
+
+inline std::shared_ptr<Endpoint> make_endpoint(const Endpoint::Options& options) {
+  std::shared_ptr<Endpoint> endpoint;
+  const Status status = Endpoint::create(options, &endpoint);
+  CHECK_THAT(static_cast<bool>(status), status.message());
+  return endpoint;
+}
+
+// Calls something that ends by a Done, and waits for it.
+template <class Call>
+Status wait_for(Call&& call) {
+  auto promise = std::make_shared<std::promise<Status>>();
+  auto future = promise->get_future();
+  call([promise](const Status& status) { promise->set_value(status); });
+  return future.get();
+}
+
+inline Status dial(Endpoint& from, uint32_t port, const LinkSecrets& secrets, uint32_t* link,
+                   uint32_t limit_ms = kPatienceMs) {
+  return wait_for([&](auto done) {
+    from.dial("127.0.0.1", port, secrets, limit_ms, nullptr, [=](const Status& status, uint32_t id) {
+      *link = id;
+      done(status);
+    });
+  });
+}
+
+struct Result {
+  Status status;
+  std::vector<float> input, output;
+  std::array<double, kReportLength> report{};
+};
+
+struct Call {
+  uint64_t id = 1;
+  uint32_t collective = 0;
+  const Codec* codec = codec_find("fp32");
+  uint64_t segment = 65536;
+  uint32_t root = 0;
+  uint32_t limit_ms = kPatienceMs;
+  std::shared_ptr<Cancel> cancel{};
+};
+
+class Group {
+ public:
+  explicit Group(uint32_t ranks, Endpoint::Options options = {.encrypted = false}) : links_(ranks) {
+    for (uint32_t rank = 0; rank < ranks; ++rank) {
+      endpoints_.push_back(make_endpoint(options));
+      links_[rank].assign(ranks, -1);
+    }
+    for (uint32_t high = 0; high < ranks; ++high)
+      for (uint32_t low = 0; low < high; ++low) connect(high, low);
+  }
+
+  uint32_t ranks() const { return static_cast<uint32_t>(endpoints_.size()); }
+  Endpoint& endpoint(uint32_t rank) { return *endpoints_[rank]; }
+  const std::vector<int32_t>& links(uint32_t rank) const { return links_[rank]; }
+
+  // Posts the call for one rank; the future ends with its result.
+  std::future<Result> post(uint32_t rank, const Call& call, std::vector<float> input,
+                           std::vector<int32_t> links = {}) {
+    if (links.empty()) links = links_[rank];
+    auto result = std::make_shared<Result>();
+    auto promise = std::make_shared<std::promise<Result>>();
+    auto future = promise->get_future();
+    result->input = std::move(input);
+    result->output.assign(result->input.size(), -77.0f);
+    const auto own = std::find(links.begin(), links.end(), -1) - links.begin();
+    endpoints_[rank]->run({.id = call.id,
+                           .schedule = {.collective = call.collective,
+                                        .ranks = static_cast<uint32_t>(links.size()),
+                                        .rank = static_cast<uint32_t>(own),
+                                        .root = call.root,
+                                        .elements = result->input.size(),
+                                        .segment_elements = call.segment,
+                                        .codec = call.codec},
+                           .links = links,
+                           .input = result->input.data(),
+                           .output = result->output.data(),
+                           .report = result->report.data(),
+                           .limit_ms = call.limit_ms,
+                           .cancel = call.cancel,
+                           .done = [=](Status status) {
+                             result->status = std::move(status);
+                             promise->set_value(std::move(*result));
+                           }});
+    return future;
+  }
+
+  // Runs the call on the ranks given (default all), each with its own input; the results are in their order.
+  std::vector<Result> run(const Call& call, const std::vector<std::vector<float>>& inputs,
+                          std::vector<uint32_t> members = {}) {
+    if (members.empty())
+      for (uint32_t rank = 0; rank < ranks(); ++rank) members.push_back(rank);
+    std::vector<std::future<Result>> futures;
+    for (size_t at = 0; at < members.size(); ++at) {
+      std::vector<int32_t> links;
+      for (const uint32_t other : members) links.push_back(links_[members[at]][other]);
+      futures.push_back(post(members[at], call, inputs[at], links));
+    }
+    std::vector<Result> results;
+    for (auto& future : futures) results.push_back(future.get());
+    return results;
+  }
+
+ private:
+  void connect(uint32_t high, uint32_t low) {
+    const LinkSecrets secrets = random_secrets();
+    uint32_t accepted = 0, dialed = 0;
+    CHECK(static_cast<bool>(endpoints_[low]->expect(reversed(secrets), kPatienceMs, &accepted)));
+    const Status status = dial(*endpoints_[high], endpoints_[low]->port(), secrets, &dialed);
+    CHECK_THAT(static_cast<bool>(status), status.message());
+    const Status ready =
+        wait_for([&](auto done) { endpoints_[low]->ready(accepted, kPatienceMs, nullptr, std::move(done)); });
+    CHECK_THAT(static_cast<bool>(ready), ready.message());
+    links_[high][low] = static_cast<int32_t>(dialed);
+    links_[low][high] = static_cast<int32_t>(accepted);
+  }
+
+  std::vector<std::shared_ptr<Endpoint>> endpoints_;
+  std::vector<std::vector<int32_t>> links_;  // [rank][other]
+};
+
+// Values of many magnitudes, so that an order of adding shows in the bits.
+inline std::vector<float> random_floats(size_t elements, std::mt19937_64& random) {
+  std::vector<float> values(elements);
+  for (float& value : values)
+    value = std::ldexp(static_cast<float>(static_cast<int64_t>(random() >> 40) - (1 << 23)),
+                       static_cast<int>(random() % 20) - 30);
+  return values;
+}
+
+inline std::vector<std::vector<float>> random_inputs(uint32_t ranks, size_t elements,
+                                                     std::mt19937_64& random) {
+  std::vector<std::vector<float>> inputs;
+  for (uint32_t rank = 0; rank < ranks; ++rank) inputs.push_back(random_floats(elements, random));
+  return inputs;
+}
+
+inline bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+inline size_t entries(const char* folder) {
+  const auto listing = std::filesystem::directory_iterator(folder);
+  return static_cast<size_t>(std::distance(begin(listing), end(listing)));
+}
+inline size_t open_descriptors() { return entries("/proc/self/fd"); }
+inline size_t running_threads() { return entries("/proc/self/task"); }
+
+// Waits until the condition holds.
+template <class Condition>
+bool eventually(Condition&& condition) {
+  for (const int64_t deadline = now_ms() + kPatienceMs; now_ms() < deadline;) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+}  // namespace group

@@ -1,0 +1,355 @@
+// Strangers and forgers: what they send is refused, counted, and does the running collectives no harm.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "group.h"
+#include "transport/guard.h"
+
+using namespace group;
+
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+// A blocking socket to a port of this host.
+class Stranger {
+ public:
+  explicit Stranger(uint32_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval patience{kPatienceMs / 1000, 0};
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    CHECK(connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  }
+  void say(std::span<const uint8_t> bytes) {
+    ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  bool hear(std::span<uint8_t> bytes) {
+    return recv(socket_.get(), bytes.data(), bytes.size(), MSG_WAITALL) == static_cast<ssize_t>(bytes.size());
+  }
+  // True once the other side has closed; whatever comes before is read.
+  bool closed() {
+    uint8_t bytes[4096];
+    ssize_t got;
+    do got = recv(socket_.get(), bytes, sizeof bytes, 0);
+    while (got > 0);
+    return got == 0 || errno == ECONNRESET;
+  }
+
+ private:
+  Descriptor socket_;
+};
+
+uint64_t refused(Endpoint& endpoint, Refusal why) {
+  return endpoint.refusals().counts[static_cast<size_t>(why)];
+}
+
+// A group that runs one collective after the other while the body does its worst.
+template <class Body>
+void undisturbed(Group& group, Body&& body) {
+  std::mt19937_64 random(check::seed());
+  const auto inputs = random_inputs(group.ranks(), 20'000, random);
+  std::atomic<bool> over = false;
+  std::atomic<uint64_t> rounds = 0;
+  std::thread worker([&] {
+    std::vector<float> due;
+    for (uint64_t id = 1; !over || id < 4; ++id, ++rounds)
+      for (const Result& result : group.run({.id = id, .collective = 1, .segment = 1000}, inputs)) {
+        if (due.empty()) due = result.output;
+        CHECK_THAT(static_cast<bool>(result.status), result.status.message());
+        CHECK(same_bytes(result.output, due));
+      }
+  });
+  body();
+  const uint64_t now = rounds;
+  CHECK(eventually([&] { return rounds > now; }));
+  over = true;
+  worker.join();
+}
+
+Bytes random_bytes(size_t size) {
+  Bytes bytes(size);
+  CHECK(static_cast<bool>(crypto::random_bytes(bytes)));
+  return bytes;
+}
+
+}  // namespace
+
+TEST("strangers at the door are refused by reason, and the running collectives don't notice") {
+  Group group(3, {.encrypted = false, .admission = {.half_open_max = 4, .hello_limit_ms = 200}});
+  Endpoint& endpoint = group.endpoint(0);
+  const LinkSecrets once = random_secrets(), brief = random_secrets();
+  uint32_t link = 0;
+  undisturbed(group, [&] {
+    Stranger random(endpoint.port()), huge(endpoint.port()), unknown(endpoint.port()),
+        versioned(endpoint.port());
+    random.say(random_bytes(500));
+    CHECK(random.closed());
+    huge.say(Bytes(4096, 0xff));  // were it a length, it would be 4 GiB
+    CHECK(huge.closed());
+    CHECK(refused(endpoint, Refusal::garbage) == 2);
+
+    unknown.say(encode_hello(random_secrets().ticket, false));
+    CHECK(unknown.closed());
+    CHECK(refused(endpoint, Refusal::unknown) == 1);
+    HelloBytes newer = encode_hello(random_secrets().ticket, false);
+    newer[8] = 99;
+    versioned.say(newer);
+    CHECK(versioned.closed());
+    CHECK(refused(endpoint, Refusal::version) == 1);
+    Stranger secretive(endpoint.port());
+    secretive.say(encode_hello(random_secrets().ticket, true));
+    CHECK(secretive.closed());
+    CHECK(refused(endpoint, Refusal::mode) == 1);
+
+    CHECK(static_cast<bool>(endpoint.expect(once, kPatienceMs, &link)));
+    Stranger first(endpoint.port()), replay(endpoint.port());
+    first.say(encode_hello(once.ticket, false));
+    AcceptBytes answer;
+    CHECK(first.hear(answer));
+    CHECK(check_accept(answer, false) == HelloFault::none);
+    replay.say(encode_hello(once.ticket, false));
+    CHECK(replay.closed());
+    CHECK(refused(endpoint, Refusal::used) == 1);
+
+    CHECK(static_cast<bool>(endpoint.expect(brief, 1, &link)));
+    CHECK(wait_for([&](auto done) { endpoint.ready(link, kPatienceMs, nullptr, std::move(done)); }).code() ==
+          GM_TIMEOUT);
+    Stranger late(endpoint.port());
+    late.say(encode_hello(brief.ticket, false));
+    CHECK(late.closed());
+    CHECK(refused(endpoint, Refusal::expired) == 1);
+
+    Stranger slow(endpoint.port());
+    slow.say(std::span(newer).first(20));
+    CHECK(slow.closed());
+    CHECK(refused(endpoint, Refusal::slow) == 1);
+    { Stranger hasty(endpoint.port()); }
+    CHECK(eventually([&] { return refused(endpoint, Refusal::closed) == 1; }));
+
+    std::vector<std::unique_ptr<Stranger>> crowd;
+    for (int at = 0; at < 6; ++at) crowd.push_back(std::make_unique<Stranger>(endpoint.port()));
+    CHECK(crowd[0]->closed());
+    CHECK(eventually([&] { return refused(endpoint, Refusal::crowded) >= 2; }));
+  });
+  CHECK(endpoint.stats().find("\"usedTicket\":1") != std::string::npos);
+}
+
+TEST("a wrong key, a ticket refused and a port where nobody listens fail the dial by type") {
+  if (!crypto::available()) return void(std::puts("skipped: no libcrypto here"));
+  const auto here = make_endpoint({}), there = make_endpoint({});
+  LinkSecrets secrets = random_secrets();
+  uint32_t link = 0, expected = 0;
+  const Status stranger = dial(*here, there->port(), secrets, &link);
+  CHECK_THAT(stranger.code() == GM_UNAUTHORIZED, stranger.message());
+  CHECK(static_cast<bool>(there->expect(reversed(secrets), kPatienceMs, &expected)));
+  secrets.send_key[0] ^= 1;
+  const Status forged = dial(*here, there->port(), secrets, &link);
+  CHECK_THAT(forged.code() == GM_UNAUTHORIZED, forged.message());
+  const Status ready =
+      wait_for([&](auto done) { there->ready(expected, kPatienceMs, nullptr, std::move(done)); });
+  CHECK_THAT(ready.code() == GM_UNAUTHORIZED, ready.message());
+  CHECK(refused(*there, Refusal::proof) == 1);
+  const uint32_t port = there->port();
+  there->close();
+  CHECK(dial(*here, port, secrets, &link).code() == GM_IO);
+  CHECK(wait_for([&](auto done) {
+          here->dial("example.com", port, secrets, 1000, nullptr,
+                     [=](const Status& status, uint32_t) { done(status); });
+        }).code() == GM_INVALID_ARGUMENT);
+}
+
+TEST("a socket that never answers fails the dial in time, and a raised flag ends it") {
+  const auto here = make_endpoint({.encrypted = false});
+  Descriptor mute;
+  uint32_t port = 0, link = 0;
+  CHECK(static_cast<bool>(listen_on("127.0.0.1", 0, &mute, &port)));
+  CHECK(dial(*here, port, random_secrets(), &link, 20).code() == GM_TIMEOUT);
+  const auto cancel = std::make_shared<Cancel>();
+  std::promise<Status> promise;
+  here->dial("127.0.0.1", port, random_secrets(), kPatienceMs, cancel,
+             [&](const Status& status, uint32_t) { promise.set_value(status); });
+  cancel->raise();
+  CHECK(promise.get_future().get().code() == GM_ABORTED);
+}
+
+namespace {
+
+// Speaks frames by hand over an admitted plain socket.
+class Forger : public Stranger {
+ public:
+  Forger(Endpoint& endpoint, uint32_t* link) : Stranger(endpoint.port()) {
+    const LinkSecrets secrets = random_secrets();
+    CHECK(static_cast<bool>(endpoint.expect(secrets, kPatienceMs, link)));
+    say(encode_hello(secrets.ticket, false));
+    AcceptBytes answer;
+    CHECK(hear(answer));
+    say(frame({.type = FrameType::proof}));
+    CHECK(static_cast<bool>(
+        wait_for([&](auto done) { endpoint.ready(*link, kPatienceMs, nullptr, std::move(done)); })));
+  }
+  static Bytes frame(const FrameHeader& header, const Bytes& payload = {}) {
+    FrameHeader whole = header;
+    if (!payload.empty()) whole.length = static_cast<uint32_t>(payload.size());
+    const FrameHeaderBytes bytes = encode_header(whole);
+    uint8_t trailer[kTrailerBytesMax];
+    CHECK(static_cast<bool>(FrameGuard().seal(bytes, payload, nullptr, trailer)));
+    Bytes all(bytes.begin(), bytes.end());
+    all.insert(all.end(), payload.begin(), payload.end());
+    all.insert(all.end(), trailer, trailer + kCrcBytes);
+    return all;
+  }
+};
+
+Bytes begin_of(const Call& call, uint32_t elements) {
+  Bytes payload(kSignatureBytes);
+  encode_signature({call.collective, call.codec->id, 2, 0, 1, 0, elements, call.segment}, payload.data());
+  return payload;
+}
+
+}  // namespace
+
+TEST("an admitted peer that breaks the protocol loses its link, before anything is allocated for it") {
+  const Call call{.id = 1, .collective = 1, .segment = 256};
+  const Bytes begin = begin_of(call, 1000);
+  using Speech = std::vector<Bytes>;
+  FrameHeader huge{FrameType::data, 0xffffffff, 1, 0, 2};
+  Bytes flipped = Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin);
+  flipped[40] ^= 4;
+  const std::pair<const char*, Speech> cases[] = {
+      {"a length of 4 GiB", {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin), Forger::frame(huge)}},
+      {"a control frame too long", {Forger::frame({FrameType::begin, 1 << 20, 1, 0, 1})}},
+      {"data before begin", {Forger::frame({FrameType::data, 0, 1, 0, 1}, Bytes(1000))}},
+      {"data that no step expects",
+       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
+        Forger::frame({FrameType::data, 0, 1, 77, 2}, Bytes(9))}},
+      {"data of the wrong length",
+       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
+        Forger::frame({FrameType::data, 0, 1, 0, 2}, Bytes(9))}},
+      {"a replayed frame",
+       {Forger::frame({FrameType::heartbeat, 0, 0, 0, 1}),
+        Forger::frame({FrameType::heartbeat, 0, 0, 0, 1})}},
+      {"a frame out of order", {Forger::frame({FrameType::heartbeat, 0, 0, 0, 2})}},
+      {"an unknown type", {Forger::frame({static_cast<FrameType>(9), 0, 0, 0, 1})}},
+      {"a second proof", {Forger::frame({FrameType::proof, 0, 0, 0, 1})}},
+      {"a second begin",
+       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
+        Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin)}},
+      {"done before the data",
+       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin), Forger::frame({FrameType::done, 0, 1, 0, 2})}},
+      {"an abort that says nothing",
+       {Forger::frame({FrameType::abort, 0, 1, 0, 1}, Bytes(kAbortBytes, 0xff))}},
+      {"a flipped bit", {flipped}},
+      {"random bytes", {random_bytes(10'000)}},
+  };
+  for (const auto& [what, speech] : cases) {
+    Group group(1, {.encrypted = false});
+    uint32_t link = 0;
+    Forger forger(group.endpoint(0), &link);
+    auto future = group.post(0, call, std::vector<float>(1000, 1.0f), {-1, static_cast<int32_t>(link)});
+    for (const Bytes& bytes : speech) forger.say(bytes);
+    CHECK_THAT(forger.closed(), what);
+    const Result result = future.get();
+    CHECK_THAT(result.status.code() == GM_PEER_LOST && result.report[4] == 1, result.status.message());
+    CHECK_THAT(result.input == std::vector<float>(1000, 1.0f), what);
+  }
+}
+
+namespace {
+
+// A man in the middle: passes bytes between a dialer and an endpoint, and may change those of the dialer.
+class Proxy {
+ public:
+  using Change = std::function<bool(Bytes&)>;  // false: end the connection
+
+  Proxy(uint32_t port, Change change) : port_(port), change_(std::move(change)) {
+    CHECK(static_cast<bool>(listen_on("127.0.0.1", 0, &listener_, &own_port_)));
+    thread_ = std::thread([this] { serve(); });
+  }
+  ~Proxy() { thread_.join(); }
+  uint32_t port() const { return own_port_; }
+
+ private:
+  void serve() {
+    Descriptor client;
+    for (bool exhausted; !client; std::this_thread::yield())
+      client = accept_from(listener_.get(), &exhausted);
+    Descriptor server;
+    CHECK(static_cast<bool>(connect_to("127.0.0.1", port_, &server)));
+    for (;;) {
+      if (!pass(client, server, change_) || !pass(server, client, [](Bytes&) { return true; })) return;
+      std::this_thread::yield();
+    }
+  }
+  static bool pass(const Descriptor& from, const Descriptor& to, const Change& change) {
+    Bytes bytes(65536);
+    const ssize_t got = recv(from.get(), bytes.data(), bytes.size(), 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != ENOTCONN)) return false;
+    if (got < 0) return true;
+    bytes.resize(static_cast<size_t>(got));
+    if (!change(bytes)) return false;
+    for (size_t sent = 0; sent < bytes.size();) {
+      const ssize_t more = ::send(to.get(), &bytes[sent], bytes.size() - sent, MSG_NOSIGNAL);
+      if (more > 0) sent += static_cast<size_t>(more);
+      if (more < 0 && errno != EAGAIN) return false;
+    }
+    return true;
+  }
+
+  const uint32_t port_;
+  const Change change_;
+  Descriptor listener_;
+  uint32_t own_port_ = 0;
+  std::thread thread_;
+};
+
+constexpr size_t kOpening = kHelloBytes + kFrameHeaderBytes + crypto::kTagBytes;  // hello and proof
+
+}  // namespace
+
+TEST("a man in the middle of an encrypted link ends it by any change, and only that link") {
+  if (!crypto::available()) return void(std::puts("skipped: no libcrypto here"));
+  std::mt19937_64 random(check::seed());
+  const auto inputs = random_inputs(3, 4'000, random);
+  for (const std::string what : {"nothing", "flip", "replay", "cut", "header"}) {
+    Group group(3, {.encrypted = true});
+    size_t passed = 0;
+    bool done = what == "nothing";
+    Bytes kept;
+    Proxy proxy(group.endpoint(0).port(), [&](Bytes& bytes) {
+      const size_t before = passed;
+      passed += bytes.size();
+      // Leave the opening alone, then touch the first whole frame: the begin, and what follows it.
+      if (done || before < kOpening || bytes.size() < 100) return true;
+      done = true;
+      if (what == "flip") bytes[bytes.size() - 30] ^= 1;
+      if (what == "header") bytes[9] ^= 1;  // the operation's id
+      if (what == "replay") bytes.insert(bytes.end(), bytes.begin(), bytes.end());
+      if (what == "cut") bytes.resize(bytes.size() / 2);
+      return what != "cut";
+    });
+    const LinkSecrets secrets = random_secrets();
+    uint32_t accepted = 0, dialed = 0;
+    CHECK(static_cast<bool>(group.endpoint(0).expect(reversed(secrets), kPatienceMs, &accepted)));
+    const Status opened = dial(group.endpoint(1), proxy.port(), secrets, &dialed);
+    CHECK_THAT(static_cast<bool>(opened), opened.message());
+    CHECK(static_cast<bool>(wait_for(
+        [&](auto ready) { group.endpoint(0).ready(accepted, kPatienceMs, nullptr, std::move(ready)); })));
+    const Call call{.id = 1, .collective = 1, .codec = codec_find("int8_block"), .segment = 512};
+    auto zero = group.post(0, call, inputs[0], {-1, static_cast<int32_t>(accepted), group.links(0)[2]});
+    auto one = group.post(1, call, inputs[1], {static_cast<int32_t>(dialed), -1, group.links(1)[2]});
+    auto two = group.post(2, call, inputs[2]);
+    for (auto* future : {&zero, &one, &two}) {
+      const Result result = future->get();
+      CHECK_THAT(result.status.code() == (what == "nothing" ? GM_OK : GM_PEER_LOST),
+                 what + ": " + result.status.message());
+    }
+    for (const Result& result : group.run({.id = 2}, {inputs[0], inputs[1], inputs[2]}))
+      CHECK_THAT(static_cast<bool>(result.status), what + ", the next: " + result.status.message());
+    group.endpoint(0).close();  // so that the proxy ends
+  }
+}
