@@ -2,7 +2,6 @@
 // in the same run. `bench_ops [steps] [threads] [backend]`; the defaults are the canonical workload: 4
 // layers, width 128, 4 heads, context 64, batch 16, vocabulary 85.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,10 +14,7 @@
 #include "base/prng.h"
 #include "numeric/backend.h"
 #include "ops/graph.h"
-
-#if defined(GM_X86)
-#include <immintrin.h>
-#endif
+#include "peak.h"
 
 using namespace gradmesh;
 using namespace gradmesh::ops;
@@ -28,65 +24,11 @@ namespace {
 constexpr int kLayers = 4, kWidth = 128, kHeads = 4, kContext = 64, kBatch = 16, kVocabulary = 85;
 constexpr int kRows = kBatch * kContext;
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Of this process, all threads: what the step costs whatever else the machine is doing.
 double cpu_seconds() {
   timespec now;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
-}
-
-// The best of several tries, in GFLOP/s. Each chain below is twelve independent ones, which keep both units
-// busy.
-template <class Chain>
-double best_rate(double flops, Chain chain) {
-  double best = 0;
-  for (int i = 0; i < 20; i++) {
-    const double start = seconds();
-    chain();
-    best = std::max(best, flops / (seconds() - start) / 1e9);
-  }
-  return best;
-}
-
-#if defined(GM_X86)
-constexpr int kChains = 12, kTurns = 100000;
-__attribute__((target("avx2,fma"))) void chain_avx2() {
-  __m256 sums[kChains];
-  const __m256 factor = _mm256_set1_ps(0.999f);
-  for (auto& sum : sums) sum = _mm256_set1_ps(1.0f);
-  for (int i = 0; i < kTurns; i++) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) {
-      sum = _mm256_fmadd_ps(sum, factor, factor);
-      __asm__ volatile("" : "+x"(sum));  // so that no turn is computed ahead or left out
-    }
-  }
-}
-__attribute__((target("avx512f"))) void chain_avx512() {
-  __m512 sums[kChains];
-  const __m512 factor = _mm512_set1_ps(0.999f);
-  for (auto& sum : sums) sum = _mm512_set1_ps(1.0f);
-  for (int i = 0; i < kTurns; i++) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) {
-      sum = _mm512_fmadd_ps(sum, factor, factor);
-      __asm__ volatile("" : "+v"(sum));
-    }
-  }
-}
-#endif
-
-double peak() {
-#if defined(GM_X86)
-  if (backend::active() == backend::Backend::avx512)
-    return best_rate(2.0 * 16 * kChains * kTurns, chain_avx512);
-  if (backend::active() == backend::Backend::avx2) return best_rate(2.0 * 8 * kChains * kTurns, chain_avx2);
-#endif
-  return 0;
 }
 
 // Builds the numbers of a Description.
@@ -270,12 +212,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     return 1;
   }
-  const double rate = peak();
+  const double rate = peak::measure();
   std::vector<double> times, cpu_times;
   for (int i = 0; i < steps; i++) {
-    const double start = seconds(), cpu_start = cpu_seconds();
+    const double start = peak::seconds(), cpu_start = cpu_seconds();
     const Status status = graph->run(bindings, nullptr);
-    times.push_back(seconds() - start);
+    times.push_back(peak::seconds() - start);
     cpu_times.push_back(cpu_seconds() - cpu_start);
     if (!status) {
       std::fprintf(stderr, "%s\n", status.message().c_str());

@@ -1,11 +1,8 @@
 /** What run, join and resume have in common: their options, and a peer's life with progress on the terminal. */
 import { hostname } from "node:os";
 import { type Command, Option } from "commander";
-import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
-import type { RunConfig } from "../run/config.js";
-import type { RunEvent } from "../run/events.js";
+import type { LocalChoices } from "../run/entry.js";
 import type { FaultPlan } from "../run/exchange.js";
-import { type PeerOptions, runPeer } from "../run/peer.js";
 import { faultPlan, interruptSignal, wholeNumber } from "./options.js";
 import { createProgress, progressMode, shortPeer } from "./progress.js";
 
@@ -43,58 +40,29 @@ export function withPeerOptions(command: Command): Command {
     );
 }
 
-/** A peer's own network, threads and checkpoints: the run's, with what the flags say. */
-function localOptions({ flags, role }: PeerCommand, listen: PeerOptions["listen"]): PeerOptions["local"] {
-  return ({ network, trainer, checkpoint }: RunConfig) => ({
-    network: {
-      ...network,
-      host: listen.host,
-      // The config's ports are those of the first peer; another may be on the same machine.
-      bulkPort: flags.bulkPort ?? (role.kind === "first" ? network.bulkPort : 0),
-      advertiseHost: listen.advertiseHost,
-    },
-    threads: flags.threads ?? trainer.threads,
-    checkpoint,
-  });
-}
-
-export interface PeerCommand {
-  flags: PeerFlags;
-  role: PeerOptions["role"];
-  folder: string;
-  /** Where to listen unless a flag says otherwise. */
-  host: string;
-  controlPort: number;
-  advertiseHost: string | null;
-  /** Rounds of the run for the progress bar, where they are known. */
-  rounds: number;
-  checkpoint: LoadedCheckpoint | null;
-}
-
-/** Runs one peer with its progress. */
-export async function runPeerCommand(command: PeerCommand): Promise<void> {
-  const { flags, role, folder, checkpoint } = command;
+/**
+ * Lives one peer's life with its progress.
+ * @param rounds of the run for the progress bar; 0 where they are not known.
+ */
+export async function runPeerCommand(
+  flags: PeerFlags,
+  folder: string,
+  rounds: number,
+  live: (choices: LocalChoices) => Promise<unknown>,
+): Promise<void> {
+  const { json, folder: _, ...choices } = flags;
   const progress = createProgress({
-    mode: progressMode(flags.json ?? false, process.stdout),
-    rounds: command.rounds,
+    mode: progressMode(json ?? false, process.stdout),
+    rounds,
     peers: 1,
     nameOf: shortPeer,
     stream: process.stdout,
   });
-  const listen = {
-    host: flags.host ?? command.host,
-    port: flags.controlPort ?? command.controlPort,
-    advertiseHost: flags.advertiseHost ?? command.advertiseHost,
-  };
   try {
-    await runPeer({
+    await live({
+      ...choices,
       folder,
-      role,
-      local: localOptions(command, listen),
-      listen,
-      checkpoint,
-      fault: flags.fault ?? null,
-      emit: (event: RunEvent) => progress.event({ ...event, at: Date.now() }),
+      onEvent: (event) => progress.event({ ...event, at: Date.now() }),
       signal: interruptSignal(),
     });
   } finally {

@@ -26,7 +26,7 @@ export function roundLine(round: readonly RoundEvent[], rounds: number, nameOf: 
   const sync = Math.max(...sorted.map((event) => event.seconds.sync));
   const bytes = sorted.reduce((total, event) => total + event.bytesSent, 0) / sorted.length;
   return (
-    `round ${String(first.round).padStart(String(rounds).length)}/${rounds}  loss train/val: ${losses}  ` +
+    `round ${String(first.round).padStart(String(rounds).length)}${rounds > 0 ? `/${rounds}` : ""}  loss train/val: ${losses}  ` +
     `sent ${formatBytes(bytes)} a peer  ${formatSeconds(seconds)} (sync ${formatSeconds(sync)})`
   );
 }
@@ -87,7 +87,11 @@ export function createProgress({ mode, rounds, peers, nameOf, stream }: Progress
     return { event: (event) => void stream.write(`${JSON.stringify(event)}\n`), close: () => {} };
   }
   const gather = roundGatherer(rounds, peers, nameOf);
-  const lineOf = (event: TimedEvent) => (event.type === "round" ? gather(event) : eventLine(event, nameOf));
+  const lineOf = (event: TimedEvent) => {
+    if (event.type === "round") return gather(event);
+    // Of several peers the membership lines say enough.
+    return event.type === "waiting" && peers > 1 ? null : eventLine(event, nameOf);
+  };
   if (mode === "lines") {
     return {
       event(event) {

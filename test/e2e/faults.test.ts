@@ -7,7 +7,7 @@ const allEqual = (digests: readonly string[]) => new Set(digests).size === 1 && 
 
 test("a peer killed in the middle of an all-reduce: the round completes, and it comes back", () =>
   withRun({ peersMin: 3, rounds: 100, strategy: { innerSteps: 10 } }, async (run) => {
-    const ticket = await run.startAll([["second"], ["third", "--fault", "3:5:SIGKILL"]]);
+    const ticket = await run.startAll([["second"], ["third", "--fault", "3:150:SIGKILL"]]);
     assert.is((await run.exited("third")).signal, "SIGKILL");
     const failure = await run.event("failed", (event) => event.name === "first");
     assert.is(failure.code, "ERR_PEER_LOST");
@@ -24,7 +24,7 @@ test("a peer killed in the middle of an all-reduce: the round completes, and it 
 
 test("every survivor of a kill gets the same typed error naming the same peer", () =>
   withRun({ peersMin: 4, rounds: 4 }, async (run) => {
-    await run.startAll([["second"], ["third"], ["fourth", "--fault", "2:4:SIGKILL"]]);
+    await run.startAll([["second"], ["third"], ["fourth", "--fault", "2:150:SIGKILL"]]);
     const victim = await run.event("started", (event) => event.name === "fourth");
     await run.event("round", (event) => event.name === "first" && event.round === 2);
     for (const name of ["first", "second", "third"]) {
@@ -37,7 +37,7 @@ test("every survivor of a kill gets the same typed error naming the same peer", 
 
 test("a peer that is stopped (SIGSTOP) is found by its silence, and catches up when it wakes", () =>
   withRun({ peersMin: 3, rounds: 60, strategy: { innerSteps: 10 } }, async (run) => {
-    await run.startAll([["second"], ["third", "--fault", "3:5:SIGSTOP"]]);
+    await run.startAll([["second"], ["third", "--fault", "3:150:SIGSTOP"]]);
     const round = await run.event("round", (event) => event.name === "first" && event.round === 3);
     assert.is(round.contributors.length, 2, "the survivors go on without it");
     run.peer("third").kill("SIGCONT");
@@ -63,7 +63,7 @@ test("the coordinator's process is killed and started again: the run goes on wit
 
 test("the coordinator is killed in the middle of an all-reduce", () =>
   withRun({ peersMin: 3, rounds: 8 }, async (run) => {
-    run.start("first", ["run", `${run.folder}/config.json`, "--fault", "3:5:SIGKILL"]);
+    run.start("first", ["run", `${run.folder}/config.json`, "--fault", "3:150:SIGKILL"]);
     const { ticket } = await run.event("ticket", () => true);
     run.start("second", ["join", ticket]);
     run.start("third", ["join", ticket]);

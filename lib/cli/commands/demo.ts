@@ -32,7 +32,7 @@ export function reportLines(report: DemoReport, reportPath: string): string[] {
   ];
   if (kill !== null) {
     lines.push(
-      `the kill          round ${kill.round}: seen after ${formatSeconds(kill.detectionSeconds)}, the survivors' commit after ${formatSeconds(kill.recoverySeconds)}; ` +
+      `the kill          round ${kill.round}: seen ${kill.detectionSeconds > 0 ? `after ${formatSeconds(kill.detectionSeconds)}` : "at once"}, the survivors' commit after ${formatSeconds(kill.recoverySeconds)}; ` +
         `${formatBytes(kill.bytesRetried)} sent again, ${kill.innerStepsLost} inner steps lost`,
     );
     if (kill.rejoinedRound !== null && kill.catchUpSeconds !== null)

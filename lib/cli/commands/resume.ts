@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { GradmeshError } from "../../base/errors.js";
 import { type LoadedCheckpoint, loadCheckpoints } from "../../checkpoint/checkpoint.js";
 import { parseConfig } from "../../run/config.js";
+import { joinRun, startRun } from "../../run/entry.js";
 import { interruptSignal, wholeNumber } from "../options.js";
 import { type PeerFlags, runPeerCommand, withPeerOptions } from "../peer-command.js";
 import { createProgress, progressMode, shortPeer } from "../progress.js";
@@ -27,17 +28,12 @@ async function resumeOne(checkpoint: LoadedCheckpoint, flags: Flags): Promise<vo
       "ERR_CONFIG",
       `the run is complete at round ${checkpoint.manifest.round}; give --rounds with a larger number to train on`,
     );
-  const { host, controlPort, advertiseHost } = config.network;
-  await runPeerCommand({
-    flags,
-    role: flags.ticket === undefined ? { kind: "first", config } : { kind: "join", ticket: flags.ticket },
-    folder: flags.folder ?? peerFolder(checkpoint),
-    host,
-    controlPort,
-    advertiseHost,
-    rounds: config.rounds,
-    checkpoint,
-  });
+  const { ticket, round: _, rounds: __, ...own } = flags;
+  await runPeerCommand(own, flags.folder ?? peerFolder(checkpoint), config.rounds, (choices) =>
+    ticket === undefined
+      ? startRun(config, { ...choices, checkpoint })
+      : joinRun(ticket, { ...choices, checkpoint }),
+  );
 }
 
 /** Checkpoints of one and the same round of every peer: the newest that all of them have. */

@@ -1,6 +1,7 @@
 /** gradmesh run: starts a run as its first peer. */
 import { Command } from "commander";
 import { describeConfig, loadConfig } from "../../run/config.js";
+import { startRun } from "../../run/entry.js";
 import { type PeerFlags, runPeerCommand, withPeerOptions } from "../peer-command.js";
 
 /** The config's keys as a table for --help. */
@@ -21,17 +22,12 @@ export function runCommand(): Command {
     .addHelpText("after", configHelp())
     .action(async (path: string, flags: PeerFlags) => {
       const config = await loadConfig(path);
-      const { host, controlPort, advertiseHost } = config.network;
-      await runPeerCommand({
+      await runPeerCommand(
         flags,
-        role: { kind: "first", config },
-        folder: flags.folder ?? `runs/${config.name}/peers/first`,
-        host,
-        controlPort,
-        advertiseHost,
-        rounds: config.rounds,
-        checkpoint: null,
-      });
+        flags.folder ?? `runs/${config.name}/peers/first`,
+        config.rounds,
+        (choices) => startRun(config, choices),
+      );
     });
   return withPeerOptions(command);
 }

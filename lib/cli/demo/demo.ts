@@ -24,8 +24,11 @@ export interface DemoOptions {
   signal: AbortSignal;
 }
 
-/** Steps of its all-reduce that the killed peer takes first: some segments are sent, others are not. */
-const KILL_AFTER_STEPS = 9;
+/**
+ * Steps of its all-reduce that the killed peer takes first. Coding and sending its own contribution are about 90 of the
+ * 270 steps and receiving the others' about 40, so by then every peer is in the middle of the collective.
+ */
+const KILL_AFTER_STEPS = 150;
 
 /** The config of the demo's run: the standard GPT, DiLoCo, int8 over `direct`. */
 export function demoConfig(options: DemoOptions): RunConfigInput {

@@ -8,7 +8,7 @@ type RoundEvent = Extract<TimedEvent, { type: "round" }>;
 export interface KillCost {
   peer: string;
   round: number;
-  /** Seconds from the end of the process to the first survivor's typed error. */
+  /** Seconds from the end of the process, as its parent saw it, to the first survivor's typed error; 0: not later. */
   detectionSeconds: number;
   /** Seconds from the end of the process to the survivors' commit of the same round. */
   recoverySeconds: number;

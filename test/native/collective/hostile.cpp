@@ -198,9 +198,10 @@ class Forger : public Stranger {
     const FrameHeaderBytes bytes = encode_header(whole);
     uint8_t trailer[kTrailerBytesMax];
     CHECK(static_cast<bool>(FrameGuard().seal(bytes, payload, nullptr, trailer)));
-    Bytes all(bytes.begin(), bytes.end());
-    all.insert(all.end(), payload.begin(), payload.end());
-    all.insert(all.end(), trailer, trailer + kCrcBytes);
+    Bytes all(kFrameHeaderBytes + payload.size() + kCrcBytes);
+    std::copy(bytes.begin(), bytes.end(), all.begin());
+    std::copy(payload.begin(), payload.end(), all.begin() + kFrameHeaderBytes);
+    std::copy(trailer, trailer + kCrcBytes, all.end() - kCrcBytes);
     return all;
   }
 };
@@ -220,33 +221,29 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
   FrameHeader huge{FrameType::data, 0xffffffff, 1, 0, 2};
   Bytes flipped = Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin);
   flipped[40] ^= 4;
-  const std::pair<const char*, Speech> cases[] = {
-      {"a length of 4 GiB", {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin), Forger::frame(huge)}},
-      {"a control frame too long", {Forger::frame({FrameType::begin, 1 << 20, 1, 0, 1})}},
-      {"data before begin", {Forger::frame({FrameType::data, 0, 1, 0, 1}, Bytes(1000))}},
-      {"data that no step expects",
-       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
-        Forger::frame({FrameType::data, 0, 1, 77, 2}, Bytes(9))}},
-      {"data of the wrong length",
-       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
-        Forger::frame({FrameType::data, 0, 1, 0, 2}, Bytes(9))}},
-      {"a replayed frame",
-       {Forger::frame({FrameType::heartbeat, 0, 0, 0, 1}),
-        Forger::frame({FrameType::heartbeat, 0, 0, 0, 1})}},
-      {"a frame out of order", {Forger::frame({FrameType::heartbeat, 0, 0, 0, 2})}},
-      {"an unknown type", {Forger::frame({static_cast<FrameType>(9), 0, 0, 0, 1})}},
-      {"a second proof", {Forger::frame({FrameType::proof, 0, 0, 0, 1})}},
-      {"a second begin",
-       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin),
-        Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin)}},
-      {"done before the data",
-       {Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin), Forger::frame({FrameType::done, 0, 1, 0, 2})}},
-      {"an abort that says nothing",
+  const Bytes start = Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin);
+  const struct {
+    const char *what, *reason;
+    Speech speech;
+  } cases[] = {
+      {"a length of 4 GiB", "4294967295 bytes; at most", {start, Forger::frame(huge)}},
+      {"a control frame too long", "at most", {Forger::frame({FrameType::begin, 1 << 20, 1, 0, 1})}},
+      {"data first", "data before begin", {Forger::frame({FrameType::data, 0, 1, 0, 1}, Bytes(1000))}},
+      {"a wrong tag", "no step expects", {start, Forger::frame({FrameType::data, 0, 1, 77, 2}, Bytes(9))}},
+      {"a wrong length", "the schedule has", {start, Forger::frame({FrameType::data, 0, 1, 0, 2}, Bytes(9))}},
+      {"a replayed frame", "replayed", {start, start}},
+      {"a frame out of order", "out of order", {Forger::frame({FrameType::heartbeat, 0, 0, 0, 2})}},
+      {"an unknown type", "unknown type", {Forger::frame({static_cast<FrameType>(9), 0, 0, 0, 1})}},
+      {"a second proof", "second proof", {Forger::frame({FrameType::proof, 0, 0, 0, 1})}},
+      {"a second begin", "second", {start, Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin)}},
+      {"done before the data", "done before", {start, Forger::frame({FrameType::done, 0, 1, 0, 2})}},
+      {"an odd abort",
+       "says nothing",
        {Forger::frame({FrameType::abort, 0, 1, 0, 1}, Bytes(kAbortBytes, 0xff))}},
-      {"a flipped bit", {flipped}},
-      {"random bytes", {random_bytes(10'000)}},
+      {"a flipped bit", "checksum", {flipped}},
+      {"random bytes", "a frame", {random_bytes(10'000)}},
   };
-  for (const auto& [what, speech] : cases) {
+  for (const auto& [what, reason, speech] : cases) {
     Group group(1, {.encrypted = false});
     uint32_t link = 0;
     Forger forger(group.endpoint(0), &link);
@@ -255,6 +252,7 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
     CHECK_THAT(forger.closed(), what);
     const Result result = future.get();
     CHECK_THAT(result.status.code() == GM_PEER_LOST && result.report[4] == 1, result.status.message());
+    CHECK_THAT(result.status.message().find(reason) != std::string::npos, result.status.message());
     CHECK_THAT(result.input == std::vector<float>(1000, 1.0f), what);
   }
 }

@@ -172,6 +172,37 @@ bool prepare(World& world) {
   return true;
 }
 
+bool overlap(const ScheduleRequest& request, const Region& a, const Region& b) {
+  const auto length = [&](const Region& region) {
+    return region.space == Space::staging ? request.codec->bytes(region.elements) : region.elements;
+  };
+  return a.space == b.space && a.offset < b.offset + length(b) && b.offset < a.offset + length(a);
+}
+
+// Two steps that touch the same memory, one of them writing, are ordered by waits: no luck of timing is
+// needed.
+void check_hazards(World& world, const Schedule& schedule) {
+  const size_t steps = schedule.steps.size();
+  std::vector<std::vector<bool>> before(steps, std::vector<bool>(steps));  // [later][earlier]
+  for (size_t later = 0; later < steps; ++later) {
+    const Step& step = schedule.steps[later];
+    for (const uint32_t wait : step.waits) {
+      before[later][wait] = true;
+      for (size_t at = 0; at < wait; ++at) before[later][at] = before[later][at] || before[wait][at];
+    }
+    for (size_t earlier = 0; earlier < later; ++earlier) {
+      const Step& other = schedule.steps[earlier];
+      bool clash = step.kind != StepKind::send && other.kind != StepKind::send &&
+                   overlap(world.request, step.target, other.target);
+      for (const Region& source : step.sources)
+        clash = clash || (other.kind != StepKind::send && overlap(world.request, source, other.target));
+      for (const Region& source : other.sources)
+        clash = clash || (step.kind != StepKind::send && overlap(world.request, source, step.target));
+      if (clash && !before[later][earlier]) world.fault = "two steps race for the same memory";
+    }
+  }
+}
+
 // Ranks take turns at random, each doing a random step that may run, until nothing moves.
 void simulate(World& world, Random& random) {
   std::vector<std::vector<uint32_t>> open(world.ranks.size());
@@ -220,6 +251,9 @@ void check_result(World& world) {
 void check_schedule(const ScheduleRequest& request, Random& random) {
   World world{.request = request, .ranks = {}, .wires = {}, .sent = {}, .fault = {}};
   CHECK(prepare(world));
+  constexpr size_t kStepsMax = 300;  // the check takes their square
+  for (const Rank& rank : world.ranks)
+    if (rank.schedule.steps.size() <= kStepsMax) check_hazards(world, rank.schedule);
   if (world.fault.empty()) simulate(world, random);
   if (world.fault.empty()) check_result(world);
   CHECK_THAT(world.fault.empty(), world.fault + ": " + name(request));

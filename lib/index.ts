@@ -1,0 +1,19 @@
+/** What a program imports from "gradmesh": runs, their config and events, checkpoints, and the contracts to plug into. */
+export { type ErrorCode, errorCodes, GradmeshError } from "./base/errors.js";
+export { type LoadedCheckpoint, loadCheckpoints } from "./checkpoint/checkpoint.js";
+export { inspectCheckpoints, type RoundSummary } from "./checkpoint/inspect.js";
+export { type CodecName, type CollectiveName, codecs, collectives } from "./native/abi.gen.js";
+export { type ConfigKey, describeConfig, loadConfig, parseConfig, type RunConfig } from "./run/config.js";
+export { joinRun, type LocalChoices, startRun } from "./run/entry.js";
+export type { EventSink, RoundSeconds, RunEvent } from "./run/events.js";
+export type { PeerResult } from "./run/peer.js";
+export type { Recipe, Strategy, StrategyCost } from "./strategy/strategy.js";
+export { type NamedTensor, TensorLayout } from "./tensor/layout.js";
+export type {
+  StepContext,
+  StepResult,
+  Trainer,
+  TrainerContext,
+  TrainerFactory,
+  TrainerModule,
+} from "./trainer/trainer.js";

@@ -1,0 +1,91 @@
+/** The ways into a run for programs and for the command line: start one, join one, each also from a checkpoint. */
+import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
+import { parseTicket } from "../peer/ticket.js";
+import { parseConfig, type RunConfig } from "./config.js";
+import type { EventSink } from "./events.js";
+import type { FaultPlan } from "./exchange.js";
+import { type PeerResult, runPeer } from "./peer.js";
+
+/** What a peer decides for itself; nothing here changes a bit of the result. */
+export interface LocalChoices {
+  /** Key, journal and checkpoints; the same folder makes a restarted peer the same peer. */
+  folder: string;
+  /** The IP address to listen on. Default: the config's; for a joiner loopback if the run is on loopback, else all. */
+  host?: string;
+  /** The address that others dial, where it differs (behind NAT). */
+  advertiseHost?: string;
+  /** Of libp2p, and of the bulk links; 0 picks one. Default: the config's for the first peer, 0 for a joiner. */
+  controlPort?: number;
+  bulkPort?: number;
+  threads?: number;
+  /** Goes on from it; it must be of this folder's peer. */
+  checkpoint?: LoadedCheckpoint;
+  /** Hears everything that happens, in order. */
+  onEvent?: EventSink;
+  /** Leaves the run at the next boundary; the first peer stops at once. */
+  signal?: AbortSignal;
+  /** For tests: a signal to this process in the middle of an all-reduce. */
+  fault?: FaultPlan;
+}
+
+/** Loopback suffices where the run's first peer is only on loopback; elsewhere others must reach this machine. */
+export function listenHost(addresses: readonly string[]): string {
+  const local = (address: string) => address.startsWith("/ip4/127.") || address.startsWith("/ip6/::1/");
+  return addresses.every(local) ? "127.0.0.1" : "0.0.0.0";
+}
+
+interface Defaults {
+  host: string;
+  advertiseHost: string | null;
+  controlPort: number;
+  bulkPort: number;
+}
+
+function peerOptions(choices: LocalChoices, defaults: Defaults) {
+  const listen = {
+    host: choices.host ?? defaults.host,
+    port: choices.controlPort ?? defaults.controlPort,
+    advertiseHost: choices.advertiseHost ?? defaults.advertiseHost,
+  };
+  return {
+    folder: choices.folder,
+    listen,
+    local: ({ network, trainer, checkpoint }: RunConfig) => ({
+      network: {
+        ...network,
+        host: listen.host,
+        advertiseHost: listen.advertiseHost,
+        bulkPort: choices.bulkPort ?? defaults.bulkPort,
+      },
+      threads: choices.threads ?? trainer.threads,
+      checkpoint,
+    }),
+    checkpoint: choices.checkpoint ?? null,
+    fault: choices.fault ?? null,
+    emit: choices.onEvent ?? (() => {}),
+    signal: choices.signal ?? new AbortController().signal,
+  };
+}
+
+/**
+ * Starts a run as its first peer, which hosts the coordinator; resolves when the run has ended. In the folder of a run
+ * that was cut off it goes on with that run. A "ticket" event has what others join with.
+ * @param config validated whole: ERR_CONFIG lists every problem.
+ * @throws as runPeer does.
+ */
+export async function startRun(config: unknown, choices: LocalChoices): Promise<PeerResult> {
+  const checked = parseConfig(config);
+  const { host, advertiseHost, controlPort, bulkPort } = checked.network;
+  const defaults = { host, advertiseHost, controlPort, bulkPort };
+  return runPeer({ ...peerOptions(choices, defaults), role: { kind: "first", config: checked } });
+}
+
+/**
+ * Takes part in a run by its ticket, from the next round on; resolves when the run has ended.
+ * @throws ERR_INVALID_ARGUMENT for a ticket that cannot be; else as runPeer does.
+ */
+export async function joinRun(ticket: string, choices: LocalChoices): Promise<PeerResult> {
+  const { addresses } = parseTicket(ticket);
+  const defaults = { host: listenHost(addresses), advertiseHost: null, controlPort: 0, bulkPort: 0 };
+  return runPeer({ ...peerOptions(choices, defaults), role: { kind: "join", ticket } });
+}
