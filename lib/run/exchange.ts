@@ -78,10 +78,10 @@ export class Exchange {
     if (this.#account.round !== view.round) this.#account = emptyAccount(view.round);
     const target = view.sync?.targets.includes(self) ?? false;
     if (target && !(await this.#receiveState(view))) return;
-    if (replica.round !== view.round)
+    if (replica.standing.round !== view.round)
       throw new GradmeshError(
         "ERR_INTERNAL",
-        `this peer is at round ${replica.round}, and the view of epoch ${view.epoch} is of round ${view.round}`,
+        `this peer is at round ${replica.standing.round}, and the view of epoch ${view.epoch} is of round ${view.round}`,
       );
     if (view.sync?.source === self) await this.#sendState(view);
     await this.#train(view);
@@ -210,7 +210,7 @@ export class Exchange {
       if (!view.signal.aborted) member.syncFailed({ epoch, round, reason: asGradmeshError(error).message });
       return false;
     }
-    member.synced({ epoch, round, stateDigest: await replica.digest() });
+    member.synced({ epoch, round, stateDigest: replica.standing.stateDigest ?? "" });
     const seconds = (performance.now() - startedAt) / 1000;
     emit({ type: "synced", peer: self, round, source, bytes, seconds });
     return true;

@@ -1,29 +1,19 @@
 /** A peer's whole life in a run: it joins, works through views and commits, keeps checkpoints, and ends with the run. */
 import { systemClock } from "../base/clock.js";
 import { type ErrorCode, errorCodes, GradmeshError } from "../base/errors.js";
-import { type LoadedCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
-import { type BulkLinks, createBulkLinks } from "../group/links.js";
-import { createMember, type Member, type MemberMessage } from "../group/member.js";
+import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
+import { createMember, type LiveView, type Member, type MemberMessage } from "../group/member.js";
 import { type Commit, GROUP_PROTOCOL, type Notice, type Welcome } from "../group/messages.js";
 import { native } from "../native/load.js";
 import { createHost, type Host } from "../peer/host.js";
 import { loadIdentity } from "../peer/identity.js";
 import { parseTicket } from "../peer/ticket.js";
-import { createReducer } from "../reduce/all-reduce.js";
-import { Endpoint } from "../reduce/endpoint.js";
-import { parseConfig, type RunConfig, runRecipe } from "./config.js";
+import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
-import { Exchange, type FaultPlan } from "./exchange.js";
+import type { FaultPlan } from "./exchange.js";
 import { PeerFolder } from "./folder.js";
 import { type Lead, lead, openRun } from "./lead.js";
-import { Replica } from "./replica.js";
-
-/** What is each peer's own, and no part of the run's recipe. */
-export interface LocalOptions {
-  network: RunConfig["network"];
-  threads: number;
-  checkpoint: RunConfig["checkpoint"];
-}
+import { type LocalOptions, Training } from "./training.js";
 
 export interface PeerOptions {
   /** Key, journal and checkpoints; made when it is not there. */
@@ -48,19 +38,6 @@ export interface PeerResult {
   stateDigest: string;
 }
 
-/** What the welcome makes possible. */
-interface Training {
-  config: RunConfig;
-  /** Digest of what all peers must have in common. */
-  recipe: string;
-  local: LocalOptions;
-  replica: Replica;
-  endpoint: Endpoint;
-  links: BulkLinks;
-  exchange: Exchange;
-  stateDigest: string;
-}
-
 class Peer {
   readonly #options: PeerOptions;
   readonly #folder: PeerFolder;
@@ -72,7 +49,6 @@ class Peer {
   /** The work on views, one after the other. */
   #working: Promise<void> = Promise.resolve();
   #failure: unknown = null;
-  #shards: { peerId: string; shard: number }[] = [];
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -124,17 +100,12 @@ class Peer {
       standing: () => ({
         recipeDigest: this.#training?.recipe ?? null,
         addresses: host.addresses(),
-        round: this.#training?.replica.round ?? -1,
-        stateDigest: this.#holdsState() ? this.#training!.stateDigest : null,
+        ...(this.#training?.replica.standing ?? { round: -1, stateDigest: null }),
       }),
       clock: systemClock,
       reconnectLimitMs: link.reconnectLimitMs,
     });
     if (this.#lead !== null) emit({ type: "ticket", peer: host.peerId, ticket: this.#lead.ticket });
-  }
-
-  #holdsState(): boolean {
-    return this.#training !== null && this.#training.replica.round >= 0;
   }
 
   async #startRun(config: RunConfig) {
@@ -175,7 +146,6 @@ class Peer {
       else if (message.type === "end") return await this.#end(message.reason, message.code);
       else {
         const { epoch, round, members, sync } = message;
-        this.#shards = members.map(({ peerId, shard }) => ({ peerId, shard }));
         emit({
           type: "view",
           peer,
@@ -192,14 +162,9 @@ class Peer {
     throw new GradmeshError("ERR_CLOSED", "the connection to the coordinator ended");
   }
 
-  async #work(view: Parameters<Exchange["run"]>[0]): Promise<void> {
+  async #work(view: LiveView): Promise<void> {
     try {
-      const training = this.#training!;
-      const self = this.#host!.peerId;
-      const shard = view.members.find(({ peerId }) => peerId === self)?.shard;
-      if (shard !== undefined && shard !== training.replica.shard) await this.#changeShard(shard);
-      await training.exchange.run(view);
-      if (view.sync?.targets.includes(self)) training.stateDigest = await training.replica.digest();
+      await this.#training!.work(view);
     } catch (error) {
       // This peer cannot go on; the loop ends with the reason, and the others with a lost peer.
       this.#failure = error;
@@ -207,114 +172,51 @@ class Peer {
     }
   }
 
-  /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */
-  async #changeShard(shard: number): Promise<void> {
-    const training = this.#training!;
-    const { config, local, replica: old } = training;
-    training.replica = await Replica.create({ config, shard, threads: local.threads, folder: process.cwd() });
-    if (old.round < 0) training.replica.forget();
-    else
-      await training.replica.adopt(old.round, async (shared) => {
-        for (const [index, tensor] of shared.entries()) tensor.set(old.shared[index]!);
-      });
-    training.exchange = this.#exchangeOf(training);
-    await old.close();
-  }
-
-  #exchangeOf({ config, replica, endpoint, links }: Omit<Training, "exchange">): Exchange {
-    return new Exchange({
-      replica,
-      reducer: createReducer({ endpoint, links }),
-      endpoint,
-      member: this.#member!,
-      self: this.#host!.peerId,
-      network: config.network,
-      fault: this.#options.fault,
-      emit: this.#options.emit,
-    });
-  }
-
-  async #welcome({ config: told, shard, round }: Welcome): Promise<void> {
-    const { checkpoint, emit } = this.#options;
-    const config = parseConfig(told, "the run's config");
-    const local = this.#options.local(config);
-    const replica = await Replica.create({ config, shard, threads: local.threads, folder: process.cwd() });
-    if (checkpoint !== null) await replica.restore(checkpoint);
-    else if (round !== 0) replica.forget();
+  async #welcome(welcome: Welcome): Promise<void> {
+    const { local, checkpoint, fault, emit } = this.#options;
     const host = this.#host!;
-    const endpoint = new Endpoint({
-      host: local.network.host,
-      port: local.network.bulkPort,
-      silenceLimitMs: local.network.silenceLimitMs,
-      encryption: config.network.encryption,
-    });
-    const links = await createBulkLinks({
-      host,
-      endpoint,
-      runId: this.#runId,
-      encryption: config.network.encryption,
-    });
-    const recipe = runRecipe(config, replica.fingerprint);
-    const stateDigest = replica.round >= 0 ? await replica.digest() : "";
-    const training = { config, recipe, local, replica, endpoint, links, stateDigest };
-    this.#training = { ...training, exchange: this.#exchangeOf(training) };
+    const training = await Training.begin(
+      {
+        runId: this.#runId,
+        host,
+        member: this.#member!,
+        checkpoints: this.#folder.checkpoints,
+        local,
+        checkpoint,
+        fault,
+        emit,
+      },
+      welcome,
+    );
+    this.#training = training;
+    const { replica } = training;
+    const peer = host.peerId;
     const { backend } = JSON.parse(native.capabilities()) as { backend: string };
-    const { parameters } = replica;
+    const { round } = replica.standing;
     emit({
       type: "started",
-      peer: host.peerId,
+      peer,
       pid: process.pid,
       runId: this.#runId,
-      shard,
-      round: replica.round,
-      parameters,
+      shard: replica.shard,
+      round,
+      parameters: replica.parameters,
       backend,
     });
-    if (this.#lead !== null && replica.round >= 0)
-      emit({
-        type: "evaluated",
-        peer: host.peerId,
-        round: replica.round,
-        validationLoss: await replica.evaluate(),
-      });
+    if (this.#lead !== null && round >= 0)
+      emit({ type: "evaluated", peer, round, validationLoss: await replica.evaluate() });
     this.#member!.hello();
   }
 
-  async #commit({ epoch, round, contributors }: Commit): Promise<void> {
-    const { emit } = this.#options;
+  async #commit(commit: Commit): Promise<void> {
     await this.#working;
     const training = this.#training!;
-    const { replica, exchange } = training;
-    const account = exchange.account;
-    const committedAt = performance.now();
-    await replica.apply();
-    training.stateDigest = await replica.digest();
-    const validationLoss = await replica.evaluate();
-    const trained = account.trained;
-    const trainLoss = trained?.loss ?? Number.NaN;
-    const seconds = {
-      train: trained?.seconds ?? 0,
-      sync: trained === null ? 0 : (committedAt - account.trainedAt) / 1000,
-      reduce: account.reduceSeconds,
-      apply: (performance.now() - committedAt) / 1000,
-    };
-    const { bytesSent, bytesRetried } = account;
-    emit({
-      type: "round",
-      peer: this.#host!.peerId,
-      epoch,
-      round: replica.round,
-      contributors,
-      trainLoss,
-      validationLoss,
-      bytesSent,
-      bytesRetried,
-      seconds,
-      stateDigest: training.stateDigest,
-    });
+    const event = await training.commit(commit);
+    this.#options.emit(event);
+    const { peer, round, stateDigest, trainLoss, validationLoss, bytesSent, seconds } = event;
     this.#member!.applied({
-      round,
-      stateDigest: training.stateDigest,
+      round: commit.round,
+      stateDigest,
       metrics: {
         trainLoss,
         validationLoss,
@@ -322,37 +224,9 @@ class Peer {
         seconds: seconds.train + seconds.sync + seconds.apply,
       },
     });
-    await this.#keepCheckpoint(epoch);
-  }
-
-  /** The next view waits in the queue meanwhile, so nothing changes the tensors while they are written. */
-  async #keepCheckpoint(epoch: number): Promise<void> {
-    const { config, local, replica, stateDigest } = this.#training!;
-    const { everyRounds, keep } = local.checkpoint;
-    const { round } = replica;
-    if (everyRounds === 0 || (round % everyRounds !== 0 && round !== config.rounds)) return;
-    const peerId = this.#host!.peerId;
-    const { folder } = await saveCheckpoint(
-      this.#folder.checkpoints,
-      {
-        state: {
-          runId: this.#runId,
-          config,
-          peerId,
-          shard: replica.shard,
-          round,
-          epoch,
-          step: replica.step,
-          members: this.#shards,
-          stateDigest,
-          random: replica.random,
-          createdBy: `gradmesh ${native.version()}`,
-        },
-        ...replica.tensors(),
-      },
-      { keep },
-    );
-    this.#options.emit({ type: "checkpoint", peer: peerId, round, path: folder });
+    // The next view waits in the queue meanwhile, so nothing changes the tensors while they are written.
+    const path = await training.keepCheckpoint(commit.epoch);
+    if (path !== null) this.#options.emit({ type: "checkpoint", peer, round, path });
   }
 
   #tell(notice: Notice): void {
@@ -366,8 +240,11 @@ class Peer {
       const known = Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : "ERR_RUN_ENDED";
       throw new GradmeshError(known, reason);
     }
-    const round = this.#training?.replica.round ?? -1;
-    const stateDigest = this.#training?.stateDigest ?? "";
+    const { round, stateDigest: digest } = this.#training?.replica.standing ?? {
+      round: -1,
+      stateDigest: null,
+    };
+    const stateDigest = digest ?? "";
     this.#options.emit({ type: "ended", peer: this.#host!.peerId, reason, round, stateDigest });
     return { reason, round, stateDigest };
   }
@@ -375,10 +252,9 @@ class Peer {
   async #close(): Promise<void> {
     await this.#member?.close();
     await this.#lead?.close();
-    await this.#training?.links.close();
-    this.#training?.endpoint.close();
+    await this.#training?.disconnect();
     await this.#working;
-    await this.#training?.replica.close();
+    await this.#training?.close();
     await this.#host?.close();
   }
 }

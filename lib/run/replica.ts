@@ -22,6 +22,14 @@ export interface Trained {
   seconds: number;
 }
 
+/** Which state of the run a replica holds. */
+export interface Standing {
+  /** Outer steps completed; -1 while it holds no state of the run. */
+  readonly round: number;
+  /** Digest of anchor, outer momentum and round; null without state. */
+  readonly stateDigest: string | null;
+}
+
 export interface ReplicaOptions {
   config: RunConfig;
   shard: number;
@@ -40,7 +48,7 @@ export class Replica {
   readonly #trainer: Trainer;
   readonly #strategy: Strategy;
   readonly #outer: OuterOptimizer;
-  #round = 0;
+  #standing: Standing = { round: 0, stateDigest: null };
   /** The round whose inner steps are being taken or are done, and their outcome. */
   #training: { round: number; outcome: Promise<Trained> } | null = null;
 
@@ -69,16 +77,17 @@ export class Replica {
     });
     const replica = new Replica(options, trainer, strategy);
     await replica.#outer.start(trainer.parameters);
+    await replica.#settle(0);
     return replica;
   }
 
-  /** Outer steps completed; -1 while it holds no state of the run. */
-  get round(): number {
-    return this.#round;
+  /** What it holds now, whole at every moment: it changes only once a new state and its digest are complete. */
+  get standing(): Standing {
+    return this.#standing;
   }
   /** Inner steps completed at the start of the round: the position in the shard's data. */
   get step(): number {
-    return this.#round * this.#strategy.recipe.trigger.steps;
+    return this.#standing.round * this.#strategy.recipe.trigger.steps;
   }
   get strategy(): Strategy {
     return this.#strategy;
@@ -95,9 +104,10 @@ export class Replica {
     return [this.#outer.anchor, this.#outer.momentum];
   }
 
-  /** Digest of the shared state and its round, 64 hex characters: equal on all peers, or the run has diverged. */
-  digest(): Promise<string> {
-    return native.digest([...this.shared, new Float64Array([this.#round])]);
+  /** The shared arrays are the state of `round` from now on; digest is 64 hex characters, equal on all peers. */
+  async #settle(round: number): Promise<void> {
+    const stateDigest = await native.digest([...this.shared, new Float64Array([round])]);
+    this.#standing = { round, stateDigest };
   }
 
   /** Mean loss over the validation data, which is the same on every peer. */
@@ -110,8 +120,8 @@ export class Replica {
    * outcome. `delta` then holds the pseudo-gradient.
    */
   train(): Promise<Trained> {
-    if (this.#training?.round !== this.#round)
-      this.#training = { round: this.#round, outcome: this.#takeSteps(this.step) };
+    const { round } = this.#standing;
+    if (this.#training?.round !== round) this.#training = { round, outcome: this.#takeSteps(this.step) };
     return this.#training.outcome;
   }
 
@@ -131,14 +141,15 @@ export class Replica {
 
   /** Takes the outer step with `mean`; the round is over. */
   async apply(): Promise<void> {
-    await this.#outer.apply(this.mean, this.#round, this.#trainer.parameters);
+    const { round } = this.#standing;
+    await this.#outer.apply(this.mean, round, this.#trainer.parameters);
     this.#trainer.parametersChanged?.();
-    this.#round += 1;
+    await this.#settle(round + 1);
   }
 
   /** The shared arrays hold no state of the run from now on, until `adopt` or `restore`. */
   forget(): void {
-    this.#round = -1;
+    this.#standing = { round: -1, stateDigest: null };
   }
 
   /** Lets `receive` write a live peer's state of `round` into the shared arrays, and goes on from there. */
@@ -148,9 +159,9 @@ export class Replica {
     this.#training = null;
     this.forget();
     await receive(this.shared);
-    this.#round = round;
     await this.#outer.reset(this.#trainer.parameters);
     this.#trainer.parametersChanged?.();
+    await this.#settle(round);
   }
 
   /** The tensors of a checkpoint: live views, which must not change while they are written or read. */
@@ -171,7 +182,7 @@ export class Replica {
       await readCheckpoint(checkpoint, "outer.safetensors", outer);
       await readCheckpoint(checkpoint, "inner.safetensors", inner);
     });
-    const digest = await this.digest();
+    const digest = this.#standing.stateDigest;
     if (digest !== checkpoint.manifest.stateDigest)
       throw new GradmeshError(
         "ERR_CHECKPOINT",

@@ -20,7 +20,7 @@ namespace gradmesh {
 struct OperationRequest {
   uint64_t id = 0;  // ascending on an endpoint; the same on all ranks
   ScheduleRequest schedule;
-  std::vector<int32_t> links{};    // [ranks], -1 at one's own
+  std::vector<int32_t> links{};  // [ranks], -1 at one's own
   const float* input = nullptr;  // [schedule.elements]
   float* output = nullptr;       // [schedule.elements]
   double* report = nullptr;      // [kReportLength]

@@ -65,6 +65,7 @@ inline constexpr uint64_t kElementsMax = uint64_t{1} << 40;
 inline constexpr uint64_t kSegmentElementsMax = uint64_t{1} << 22;  // a frame's payload stays below 16 MiB
 inline constexpr uint64_t kSegmentsMax = uint64_t{1} << 20;  // of one tensor; bounds a schedule's memory
 
+// Of the data alone: agreeing on the end (operation.h) takes one more one-way delay and no payload.
 struct Cost {
   uint32_t latency_steps = 0;
   uint64_t bytes_sent = 0;  // payload bytes this rank sends, without frame headers

@@ -1,0 +1,190 @@
+/** A peer's training from the welcome on: its replica, its links, the work on views and commits, its checkpoints. */
+import { type LoadedCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
+import { type BulkLinks, createBulkLinks } from "../group/links.js";
+import type { LiveView, Member } from "../group/member.js";
+import type { Commit, Welcome } from "../group/messages.js";
+import { native } from "../native/load.js";
+import type { Host } from "../peer/host.js";
+import { createReducer } from "../reduce/all-reduce.js";
+import { Endpoint } from "../reduce/endpoint.js";
+import { parseConfig, type RunConfig, runRecipe } from "./config.js";
+import type { EventSink, RunEvent } from "./events.js";
+import { Exchange, type FaultPlan } from "./exchange.js";
+import { Replica } from "./replica.js";
+
+/** What is each peer's own, and no part of the run's recipe. */
+export interface LocalOptions {
+  network: RunConfig["network"];
+  threads: number;
+  checkpoint: RunConfig["checkpoint"];
+}
+
+export interface TrainingOptions {
+  runId: string;
+  host: Host;
+  member: Member;
+  /** Where checkpoints go. */
+  checkpoints: string;
+  /** What this peer decides for itself, given the run's config. */
+  local(config: RunConfig): LocalOptions;
+  checkpoint: LoadedCheckpoint | null;
+  fault: FaultPlan | null;
+  emit: EventSink;
+}
+
+export class Training {
+  readonly config: RunConfig;
+  /** Digest of what all peers must have in common. */
+  readonly recipe: string;
+  readonly #options: TrainingOptions;
+  readonly #local: LocalOptions;
+  readonly #endpoint: Endpoint;
+  readonly #links: BulkLinks;
+  #replica: Replica;
+  #exchange: Exchange;
+  /** Who has which shard, by the last view. */
+  #members: { peerId: string; shard: number }[] = [];
+
+  private constructor(
+    options: TrainingOptions,
+    config: RunConfig,
+    replica: Replica,
+    endpoint: Endpoint,
+    links: BulkLinks,
+  ) {
+    this.#options = options;
+    this.config = config;
+    this.recipe = runRecipe(config, replica.fingerprint);
+    this.#local = options.local(config);
+    this.#replica = replica;
+    this.#endpoint = endpoint;
+    this.#links = links;
+    this.#exchange = this.#newExchange();
+  }
+
+  /** Builds everything from the run's config. @throws ERR_CONFIG, ERR_CHECKPOINT, ERR_IO. */
+  static async begin(options: TrainingOptions, welcome: Welcome): Promise<Training> {
+    const { host, checkpoint, runId } = options;
+    const config = parseConfig(welcome.config, "the run's config");
+    const { network, threads } = options.local(config);
+    const replica = await Replica.create({ config, shard: welcome.shard, threads, folder: process.cwd() });
+    if (checkpoint !== null) await replica.restore(checkpoint);
+    else if (welcome.round !== 0) replica.forget();
+    const { encryption } = config.network;
+    const endpoint = new Endpoint({
+      host: network.host,
+      port: network.bulkPort,
+      silenceLimitMs: network.silenceLimitMs,
+      encryption,
+    });
+    const links = await createBulkLinks({ host, endpoint, runId, encryption });
+    return new Training(options, config, replica, endpoint, links);
+  }
+
+  get replica(): Replica {
+    return this.#replica;
+  }
+
+  #newExchange(): Exchange {
+    const { member, host, fault, emit } = this.#options;
+    return new Exchange({
+      replica: this.#replica,
+      reducer: createReducer({ endpoint: this.#endpoint, links: this.#links }),
+      endpoint: this.#endpoint,
+      member,
+      self: host.peerId,
+      network: this.config.network,
+      fault,
+      emit,
+    });
+  }
+
+  /** Works through one view. @throws as Exchange.run does. */
+  async work(view: LiveView): Promise<void> {
+    this.#members = view.members.map(({ peerId, shard }) => ({ peerId, shard }));
+    const own = this.#members.find(({ peerId }) => peerId === this.#options.host.peerId);
+    if (own !== undefined && own.shard !== this.#replica.shard) await this.#changeShard(own.shard);
+    await this.#exchange.run(view);
+  }
+
+  /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */
+  async #changeShard(shard: number): Promise<void> {
+    const old = this.#replica;
+    const { threads } = this.#local;
+    const replica = await Replica.create({ config: this.config, shard, threads, folder: process.cwd() });
+    const { round } = old.standing;
+    if (round < 0) replica.forget();
+    else
+      await replica.adopt(round, async (shared) => {
+        for (const [index, tensor] of shared.entries()) tensor.set(old.shared[index]!);
+      });
+    this.#replica = replica;
+    this.#exchange = this.#newExchange();
+    await old.close();
+  }
+
+  /** Takes the outer step of a commit and evaluates the new state. */
+  async commit({ epoch, contributors }: Commit): Promise<RunEvent & { type: "round" }> {
+    const { account } = this.#exchange;
+    const committedAt = performance.now();
+    await this.#replica.apply();
+    const validationLoss = await this.#replica.evaluate();
+    const { round, stateDigest } = this.#replica.standing;
+    const { trained, trainedAt, bytesSent, bytesRetried, reduceSeconds } = account;
+    return {
+      type: "round",
+      peer: this.#options.host.peerId,
+      epoch,
+      round,
+      contributors,
+      trainLoss: trained?.loss ?? Number.NaN,
+      validationLoss,
+      bytesSent,
+      bytesRetried,
+      seconds: {
+        train: trained?.seconds ?? 0,
+        sync: trained === null ? 0 : (committedAt - trainedAt) / 1000,
+        reduce: reduceSeconds,
+        apply: (performance.now() - committedAt) / 1000,
+      },
+      stateDigest: stateDigest ?? "",
+    };
+  }
+
+  /**
+   * Saves a checkpoint where the config asks for one after this round; gives its folder, or null. Nothing may change
+   * the tensors until it resolves.
+   */
+  async keepCheckpoint(epoch: number): Promise<string | null> {
+    const { everyRounds, keep } = this.#local.checkpoint;
+    const { round, stateDigest } = this.#replica.standing;
+    if (everyRounds === 0 || (round % everyRounds !== 0 && round !== this.config.rounds)) return null;
+    const { host, runId, checkpoints } = this.#options;
+    const state = {
+      runId,
+      config: this.config,
+      peerId: host.peerId,
+      shard: this.#replica.shard,
+      round,
+      epoch,
+      step: this.#replica.step,
+      members: this.#members,
+      stateDigest: stateDigest ?? "",
+      random: this.#replica.random,
+      createdBy: `gradmesh ${native.version()}`,
+    };
+    const { folder } = await saveCheckpoint(checkpoints, { state, ...this.#replica.tensors() }, { keep });
+    return folder;
+  }
+
+  /** Ends the links first, so that a collective under way ends too. */
+  async disconnect(): Promise<void> {
+    await this.#links.close();
+    this.#endpoint.close();
+  }
+
+  /** Frees the model, once no work is under way. */
+  async close(): Promise<void> {
+    await this.#replica.close();
+  }
+}
