@@ -73,6 +73,9 @@ function roundGatherer(rounds: number, peers: number, nameOf: NameOf) {
   };
 }
 
+/** What a person watching one peer wants to know, and one watching many does not. */
+const ownEvents: ReadonlySet<RunEvent["type"]> = new Set(["waiting", "checkpoint", "ended"]);
+
 export interface ProgressOptions {
   mode: "terminal" | "lines" | "json";
   rounds: number;
@@ -89,8 +92,8 @@ export function createProgress({ mode, rounds, peers, nameOf, stream }: Progress
   const gather = roundGatherer(rounds, peers, nameOf);
   const lineOf = (event: TimedEvent) => {
     if (event.type === "round") return gather(event);
-    // Of several peers the membership lines say enough.
-    return event.type === "waiting" && peers > 1 ? null : eventLine(event, nameOf);
+    // Of several peers, what each does by itself is too much to read; the report has it.
+    return peers > 1 && ownEvents.has(event.type) ? null : eventLine(event, nameOf);
   };
   if (mode === "lines") {
     return {
@@ -102,7 +105,12 @@ export function createProgress({ mode, rounds, peers, nameOf, stream }: Progress
     };
   }
   const bars = new MultiBar(
-    { format: "{bar} round {value}/{total}  {state}  {duration_formatted}", stream, hideCursor: true },
+    {
+      format: "{bar} round {value}/{total}  {state}  {duration_formatted}",
+      stream,
+      hideCursor: true,
+      barsize: 24,
+    },
     Presets.shades_classic,
   );
   const bar: SingleBar = bars.create(rounds, 0, { state: "starting" });

@@ -1,7 +1,8 @@
 /** Reverse-mode differentiation: appends to a graph the nodes that compute the gradients of its loss. */
 import { GradmeshError } from "../base/errors.js";
 import type { OpName } from "../native/abi.gen.js";
-import type { GraphBuilder, GraphNode, GraphTensor } from "./builder.js";
+import type { GraphBuilder } from "./builder.js";
+import type { GraphNode, GraphTensor } from "./description.js";
 import {
   add,
   attentionBackward,

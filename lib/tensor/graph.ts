@@ -2,7 +2,7 @@
 import { GradmeshError } from "../base/errors.js";
 import { ops } from "../native/abi.gen.js";
 import { native, withCancel } from "../native/load.js";
-import type { GraphBinding, GraphDescription } from "./builder.js";
+import type { GraphBinding, GraphDescription } from "./description.js";
 
 /** The buffers of one run, by the names of the graph's bindings. */
 export type GraphBuffers = Readonly<Record<string, Float32Array | Int32Array>>;

@@ -4,7 +4,8 @@
  */
 import { GradmeshError } from "../base/errors.js";
 import type { OpName } from "../native/abi.gen.js";
-import type { GraphBuilder, GraphTensor } from "./builder.js";
+import type { GraphBuilder } from "./builder.js";
+import type { GraphTensor } from "./description.js";
 
 /** Throws ERR_INVALID_ARGUMENT naming operator and tensor unless the shape is the wanted one (-1: any extent). */
 function expectShape(op: OpName, role: string, tensor: GraphTensor, wanted: readonly number[]): void {

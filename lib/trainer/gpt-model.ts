@@ -1,7 +1,8 @@
 /** The GPT as an operator graph: pre-norm transformer decoder in the style of GPT-2, over characters. */
 import { GradmeshError } from "../base/errors.js";
 import { backward } from "../tensor/backward.js";
-import { type GraphBinding, GraphBuilder, type GraphTensor } from "../tensor/builder.js";
+import { GraphBuilder } from "../tensor/builder.js";
+import type { GraphBinding, GraphTensor } from "../tensor/description.js";
 import type { Graph } from "../tensor/graph.js";
 import { TensorLayout } from "../tensor/layout.js";
 import {

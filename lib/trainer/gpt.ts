@@ -4,7 +4,7 @@ import { canonicalDigest } from "../base/canonical-json.js";
 import { GradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import { parseOptions } from "../strategy/options.js";
-import { graphDigest } from "../tensor/builder.js";
+import { graphDigest } from "../tensor/description.js";
 import type { Graph } from "../tensor/graph.js";
 import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
 import {

@@ -3,7 +3,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
 import { backward } from "../../lib/tensor/backward.js";
-import { GraphBuilder, type GraphTensor } from "../../lib/tensor/builder.js";
+import { GraphBuilder } from "../../lib/tensor/builder.js";
+import type { GraphTensor } from "../../lib/tensor/description.js";
 import { add, crossEntropy, matmul, mean, subtract } from "../../lib/tensor/operators.js";
 
 const invalid = (pattern: RegExp) => (error: GradmeshError) =>

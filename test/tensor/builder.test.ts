@@ -2,7 +2,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
-import { GraphBuilder, graphDigest, printGraph } from "../../lib/tensor/builder.js";
+import { GraphBuilder } from "../../lib/tensor/builder.js";
+import { graphDigest, printGraph } from "../../lib/tensor/description.js";
 import {
   add,
   attention,
