@@ -37,7 +37,13 @@ Napi::Value bind(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new Instance());
+  auto* instance = new Instance();
+  env.SetInstanceData(instance);
+  // Runs before the environment frees any memory, on its thread, also when a worker is terminated: once a close
+  // returns, the endpoint's thread is gone.
+  env.AddCleanupHook([instance] {
+    for (const uint32_t endpoint : instance->endpoints) gm_endpoint_close(endpoint);
+  });
   exports.Set("bind", Napi::Function::New(env, bind, "bind"));
   return exports;
 }

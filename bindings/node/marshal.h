@@ -19,9 +19,10 @@ namespace marshal {
 
 const char* code_name(int32_t code);
 
-// The GradmeshError class, given once by bind().
+// What one environment (the main thread's, or a worker's) has of the addon.
 struct Instance {
-  Napi::FunctionReference error_class;
+  Napi::FunctionReference error_class;  // GradmeshError, given once by bind()
+  std::vector<uint32_t> endpoints;      // made here; they end with the environment, whose memory they use
 };
 
 inline Napi::Value make_error(Napi::Env env, int32_t code, const std::string& message) {
@@ -101,11 +102,21 @@ struct Argument<gm_text> {
   gm_text get() { return {value.data(), value.size()}; }
 };
 
-// The memory of a typed array, pinned when the call outlives this turn of the event loop.
-inline gm_bytes memory_of(Napi::Value from, Pins* pins) {
+// The memory of a typed array, pinned when the call outlives this turn of the event loop; it may be shared memory.
+// False where the buffer could shrink meanwhile, which unmaps its pages. (Nothing in N-API stops a caller from
+// transferring a pinned buffer to another thread: that is the caller's to avoid.)
+inline bool take_memory(Napi::Value from, Pins* pins, gm_bytes* memory) {
   const auto array = from.As<Napi::TypedArray>();
-  if (pins) pins->push_back(Napi::Persistent(array.As<Napi::Object>()));
-  return {static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), array.ByteLength()};
+  if (pins) {
+    const Napi::Value buffer = array.Get("buffer");
+    if (buffer.IsObject() && buffer.As<Napi::Object>().Get("resizable").ToBoolean()) return false;
+    pins->push_back(Napi::Persistent(array.As<Napi::Object>()));
+  }
+  // Not through array.ArrayBuffer(): older Nodes give no address for a SharedArrayBuffer there.
+  void* data = nullptr;
+  if (napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &data, nullptr, nullptr) != napi_ok) return false;
+  *memory = {static_cast<uint8_t*>(data), array.ByteLength()};
+  return true;
 }
 
 template <class Span, class Element, napi_typedarray_type kType>
@@ -113,7 +124,8 @@ struct ArrayArgument {
   Span value{nullptr, 0};
   bool take(Napi::Value from, Pins* pins) {
     if (!from.IsTypedArray() || from.As<Napi::TypedArray>().TypedArrayType() != kType) return false;
-    const gm_bytes memory = memory_of(from, pins);
+    gm_bytes memory;
+    if (!take_memory(from, pins, &memory)) return false;
     value = {reinterpret_cast<Element*>(memory.data), memory.length / sizeof(Element)};
     return true;
   }
@@ -121,32 +133,33 @@ struct ArrayArgument {
 };
 template <>
 struct Argument<gm_bytes> : ArrayArgument<gm_bytes, uint8_t, napi_uint8_array> {
-  static constexpr const char* expected = "a Uint8Array";
+  static constexpr const char* expected = "a Uint8Array whose buffer has a fixed length";
 };
 template <>
 struct Argument<gm_f32s> : ArrayArgument<gm_f32s, float, napi_float32_array> {
-  static constexpr const char* expected = "a Float32Array";
+  static constexpr const char* expected = "a Float32Array whose buffer has a fixed length";
 };
 template <>
 struct Argument<gm_i32s> : ArrayArgument<gm_i32s, int32_t, napi_int32_array> {
-  static constexpr const char* expected = "an Int32Array";
+  static constexpr const char* expected = "an Int32Array whose buffer has a fixed length";
 };
 template <>
 struct Argument<gm_f64s> : ArrayArgument<gm_f64s, double, napi_float64_array> {
-  static constexpr const char* expected = "a Float64Array";
+  static constexpr const char* expected = "a Float64Array whose buffer has a fixed length";
 };
 
 template <>
 struct Argument<gm_buffers> {
-  static constexpr const char* expected = "an array of typed arrays";
+  static constexpr const char* expected = "an array of typed arrays whose buffers have a fixed length";
   std::vector<gm_bytes> value;
   bool take(Napi::Value from, Pins* pins) {
     if (!from.IsArray()) return false;
     const auto array = from.As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); i++) {
       const Napi::Value item = array.Get(i);
-      if (!item.IsTypedArray()) return false;
-      value.push_back(memory_of(item, pins));
+      gm_bytes memory;
+      if (!item.IsTypedArray() || !take_memory(item, pins, &memory)) return false;
+      value.push_back(memory);
     }
     return true;
   }
@@ -199,7 +212,7 @@ class Call<kFunction, kArguments, kTail> {
     return invoke_all(std::make_index_sequence<kArguments>(), tail...);
   }
   Napi::Value result(Napi::Env env) { return to_value(env, result_); }
-  void unpin() { pins_.clear(); }
+  const Result& raw_result() const { return result_; }
 
  private:
   template <size_t... kIndex>
@@ -234,6 +247,12 @@ class Call<kFunction, kArguments, kTail> {
 
 // ---- the three modes ------------------------------------------------------------------------------------------
 
+// The threads of an endpoint use pinned memory and call back, so an environment must know its own.
+template <auto kFunction>
+inline constexpr bool kMakesEndpoint = false;
+template <>
+inline constexpr bool kMakesEndpoint<&gm_endpoint_create> = true;
+
 template <auto kFunction, size_t kArguments>
 Napi::Value sync(const Napi::CallbackInfo& info) {
   const char* name = static_cast<const char*>(info.Data());
@@ -243,6 +262,8 @@ Napi::Value sync(const Napi::CallbackInfo& info) {
     throw_error(info.Env(), code, gm_last_error());
     return info.Env().Undefined();
   }
+  if constexpr (kMakesEndpoint<kFunction>)
+    info.Env().template GetInstanceData<Instance>()->endpoints.push_back(call.raw_result());
   return call.result(info.Env());
 }
 
@@ -292,7 +313,7 @@ struct Posted {
     posted->code = code;
     posted->message = message;
     Napi::ThreadSafeFunction settle = posted->settle;  // `posted` is gone once the callback below has run
-    settle.NonBlockingCall(posted, [](Napi::Env env, Napi::Function, Posted* ended) {
+    const napi_status queued = settle.NonBlockingCall(posted, [](Napi::Env env, Napi::Function, Posted* ended) {
       if (static_cast<napi_env>(env) != nullptr) {
         if (ended->code == GM_OK)
           ended->deferred.Resolve(ended->call.result(env));
@@ -301,7 +322,9 @@ struct Posted {
       }
       delete ended;
     });
-    settle.Release();
+    // Else the environment is ending, and has let go of `settle`. The pins can't be dropped from this thread either:
+    // what is left of `posted` is given up.
+    if (queued == napi_ok) settle.Release();
   }
 };
 

@@ -46,6 +46,7 @@ Status check_apart(const std::string& field, const void* target, size_t target_b
 // What encode and decode check alike.
 Status prepare(uint32_t id, gm_f32s elements, gm_bytes wire, const Codec** codec) {
   GM_TRY(find(id, codec));
+  GM_TRY(abi::check_given({{"source or target", elements}, {"wire", wire}}));
   GM_TRY(check_elements(elements.length));
   GM_TRY(check_wire(**codec, "wire", wire.length, elements.length));
   GM_TRY(check_apart("the target", wire.data, wire.length, elements.data, elements.length * sizeof(float)));
@@ -61,6 +62,7 @@ int32_t gm_codec_bytes(uint32_t codec, uint64_t elements, uint64_t* result) {
     const Codec* found;
     GM_TRY(find(codec, &found));
     GM_TRY(check_elements(elements));
+    GM_TRY(abi::check_given({{"result", result}}));
     *result = found->bytes(elements);
     return Status::ok();
   });
@@ -93,6 +95,8 @@ int32_t gm_codec_mean(uint32_t codec, gm_buffers wires, uint64_t elements, gm_by
       return {GM_INVALID_ARGUMENT, "wires holds " + std::to_string(wires.length) +
                                        " contributions; allowed are 1 to " +
                                        std::to_string(kContributionsMax)};
+    GM_TRY(abi::check_given({{"wire", wire}}));
+    GM_TRY(abi::check_buffers("wires", wires));
     GM_TRY(check_wire(*found, "wire", wire.length, elements));
     std::vector<const uint8_t*> pointers;
     for (size_t i = 0; i < wires.length; i++) {

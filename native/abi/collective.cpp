@@ -54,6 +54,11 @@ int32_t gm_collective_run(uint32_t endpoint, gm_i32s links, uint64_t operation, 
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
     GM_TRY(abi::check_limit(limit_ms));
+    GM_TRY(abi::check_given({{"links", links},
+                             {"input", input},
+                             {"output", output},
+                             {"report", report},
+                             {"done", reinterpret_cast<void*>(done)}}));
     const ScheduleRequest request{
         collective,       static_cast<uint32_t>(links.length), rank, root, output.length, segment_elements,
         codec_find(codec)};
@@ -83,6 +88,7 @@ int32_t gm_collective_plan(uint32_t collective, uint32_t ranks, uint32_t rank, u
   return abi::guard([&]() -> Status {
     const ScheduleRequest request{collective,       ranks, rank, root, elements, segment_elements,
                                   codec_find(codec)};
+    GM_TRY(abi::check_given({{"result", result}}));
     Schedule schedule;
     GM_TRY(write_schedule(request, &schedule));
     return abi::copy_text(schedule_json(schedule, *request.codec), result);
@@ -95,6 +101,7 @@ int32_t gm_collective_cost(uint32_t collective, uint32_t ranks, uint32_t rank, u
   return abi::guard([&]() -> Status {
     const ScheduleRequest request{collective,       ranks, rank, root, elements, segment_elements,
                                   codec_find(codec)};
+    GM_TRY(abi::check_given({{"result", result}}));
     Cost cost;
     GM_TRY(collective_cost(request, &cost));
     return abi::copy_text("{\"latencySteps\":" + std::to_string(cost.latency_steps) +

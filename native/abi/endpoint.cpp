@@ -30,6 +30,7 @@ Status copy_exactly(const char* field, gm_bytes source, std::span<uint8_t> targe
   if (source.length != target.size())
     return {GM_INVALID_ARGUMENT, std::string(field) + " has " + std::to_string(source.length) +
                                      " bytes; allowed: " + std::to_string(target.size())};
+  GM_TRY(abi::check_given({{field, source}}));
   std::memcpy(target.data(), source.data, target.size());
   return Status::ok();
 }
@@ -52,7 +53,8 @@ extern "C" {
 
 int32_t gm_endpoint_create(gm_text host, uint32_t port, uint32_t silence_limit_ms, bool encrypted,
                            uint32_t* result) {
-  return abi::guard([&] {
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"host", host}, {"result", result}}));
     std::shared_ptr<Endpoint> endpoint;
     GM_TRY(Endpoint::create({.host = abi::string(host),
                              .port = port,
@@ -68,6 +70,7 @@ int32_t gm_endpoint_port(uint32_t endpoint, uint32_t* result) {
   return abi::guard([&]() -> Status {
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_given({{"result", result}}));
     *result = found->port();
     return Status::ok();
   });
@@ -81,6 +84,7 @@ int32_t gm_endpoint_expect(uint32_t endpoint, gm_bytes ticket, gm_bytes send_key
     GM_TRY(abi::check_limit(limit_ms));
     LinkSecrets secrets;
     GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    GM_TRY(abi::check_given({{"result", result}}));
     return found->expect(secrets, limit_ms, result);
   });
 }
@@ -94,6 +98,7 @@ int32_t gm_endpoint_dial(uint32_t endpoint, gm_text host, uint32_t port, gm_byte
     GM_TRY(abi::check_limit(limit_ms));
     LinkSecrets secrets;
     GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    GM_TRY(abi::check_given({{"host", host}, {"result", result}, {"done", reinterpret_cast<void*>(done)}}));
     found->dial(abi::string(host), port, secrets, limit_ms, abi::cancels().find(cancel),
                 [=](const Status& status, uint32_t link) {
                   *result = link;
@@ -107,6 +112,7 @@ int32_t gm_endpoint_stats(uint32_t endpoint, gm_text_out* result) {
   return abi::guard([&]() -> Status {
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_given({{"result", result}}));
     return abi::copy_text(found->stats(), result);
   });
 }
@@ -136,6 +142,7 @@ int32_t gm_link_ready(uint32_t endpoint, uint32_t link, uint32_t limit_ms, uint3
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
     GM_TRY(abi::check_limit(limit_ms));
+    GM_TRY(abi::check_given({{"done", reinterpret_cast<void*>(done)}}));
     found->ready(link, limit_ms, abi::cancels().find(cancel),
                  [=](const Status& status) { done(context, status.code(), status.message().c_str()); });
     return Status::ok();

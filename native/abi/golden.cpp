@@ -9,6 +9,7 @@ using namespace gradmesh;
 extern "C" int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed,
                                  gm_text_out* result) {
   return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"kind", kind}, {"name", name}, {"result", result}}));
     std::string digest;
     if (abi::view(kind) == "codec") {
       GM_TRY(golden_codec(abi::view(name), elements, seed, &digest));

@@ -18,6 +18,8 @@ extern "C" {
 
 int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, uint32_t* result) {
   return abi::guard([&]() -> Status {
+    GM_TRY(
+        abi::check_given({{"tensors", tensors}, {"nodes", nodes}, {"floats", floats}, {"result", result}}));
     const ops::Description description = {
         {tensors.data, tensors.length}, {nodes.data, nodes.length}, {floats.data, floats.length}};
     std::shared_ptr<ops::Graph> graph;
@@ -31,6 +33,7 @@ int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, uint32_t cancel) {
   return abi::guard([&]() -> Status {
     const auto found = graphs().find(graph);  // kept alive by this run when it is closed meanwhile
     if (found == nullptr) return abi::closed("graph", graph);
+    GM_TRY(abi::check_buffers("bindings", bindings));
     const auto flag = abi::cancels().find(cancel);
     return found->run({bindings.items, bindings.length}, flag.get());
   });
@@ -40,6 +43,7 @@ int32_t gm_graph_profile(uint32_t graph, gm_text_out* result) {
   return abi::guard([&]() -> Status {
     const auto found = graphs().find(graph);
     if (found == nullptr) return abi::closed("graph", graph);
+    GM_TRY(abi::check_given({{"result", result}}));
     return abi::copy_text(found->profile(), result);
   });
 }

@@ -117,11 +117,17 @@ std::string capabilities() {
 extern "C" {
 
 int32_t gm_backend_force(gm_text name) {
-  return abi::guard([&] { return backend::force(abi::string(name)); });
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"name", name}}));
+    return backend::force(abi::string(name));
+  });
 }
 
 int32_t gm_capabilities(gm_text_out* result) {
-  return abi::guard([&] { return abi::copy_text(capabilities(), result); });
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"result", result}}));
+    return abi::copy_text(capabilities(), result);
+  });
 }
 
 }  // extern "C"

@@ -28,6 +28,7 @@ extern "C" {
 
 int32_t gm_random_uniform(uint64_t seed, uint64_t stream, uint64_t first, gm_f32s target) {
   return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"target", target}}));
     GM_TRY(check_random(first, target));
     fill_uniform(seed, stream, first, target.data, target.length);
     return Status::ok();
@@ -36,6 +37,7 @@ int32_t gm_random_uniform(uint64_t seed, uint64_t stream, uint64_t first, gm_f32
 
 int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, double deviation, gm_f32s target) {
   return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"target", target}}));
     GM_TRY(check_random(first, target));
     const auto rounded = static_cast<float>(deviation);
     if (!std::isfinite(rounded) || rounded < 0)
@@ -48,6 +50,8 @@ int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, double 
 
 int32_t gm_digest(gm_buffers buffers, gm_text_out* result) {
   return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"result", result}}));
+    GM_TRY(abi::check_buffers("buffers", buffers));
     std::vector<crypto::Bytes> views;
     views.reserve(buffers.length);
     for (size_t i = 0; i < buffers.length; i++)
@@ -59,7 +63,8 @@ int32_t gm_digest(gm_buffers buffers, gm_text_out* result) {
 }
 
 int32_t gm_all_finite(gm_f32s source, bool* result) {
-  return abi::guard([&] {
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"source", source}, {"result", result}}));
     *result = all_finite({source.data, source.length});
     return Status::ok();
   });

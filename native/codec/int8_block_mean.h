@@ -11,7 +11,8 @@
 //
 // Two ways compute it, with equal bytes. The fast one holds sums as int32 in units of 2^(smallest e), and is
 // taken when they fit: 128 * ranks * 2^spread < 2^31, a spread of 20 for up to 15 ranks. The slow one holds
-// 320 bits in units of 2^-127.
+// all bits in units of 2^-127. Its time counts too: one contributor can force it with a scale far from the
+// others'.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -66,35 +67,45 @@ struct int8_block_mean {
     return result;
   }
 
-  // Slow path. sum + q * 2^(byte - 127) in units of 2^-127. |q| * 2^byte < 2^255 (finite), and ranks < 2^32,
-  // so every sum is below 2^287.
-  HD Wide accumulate(const Wide& sum, int32_t q, uint32_t byte) {
-    const Wide term = Wide::shifted(static_cast<uint64_t>(q < 0 ? -q : q), static_cast<int>(byte));
-    return Wide::sum(sum, term, q < 0);
+  // Slow path. A contribution's q * 2^byte, in units of 2^-127, goes to the limb of 32 bits that byte names,
+  // as q * 2^(byte mod 32). Limbs have signs of their own and room above: a term is at most 2^38, so up to
+  // 2^24 contributions need no carry, and adding one is a single addition an element, as on the fast path.
+  static constexpr size_t kLimbs = 8;  // bytes up to 254
+  HD size_t limb_of(uint32_t byte) { return byte / 32; }
+  HD int64_t limb_term(int32_t q, uint32_t byte) { return static_cast<int64_t>(q) << byte % 32; }
+  // The sum that limbs[0], limbs[stride], ... hold. Finite contributions are below 2^255, so it is below
+  // 2^287.
+  HD Wide sum_of(const int64_t* limbs, size_t stride) {
+    Wide sum = Wide::zero();
+    int64_t carry = 0;
+    for (size_t limb = 0; limb < kLimbs; limb++) {
+      const int64_t value = limbs[limb * stride] + carry;
+      sum.words[limb / 2] |= static_cast<uint64_t>(static_cast<uint32_t>(value)) << limb % 2 * 32;
+      carry = value >> 32;
+    }
+    sum.words[kLimbs / 2] = static_cast<uint64_t>(carry);
+    return sum;
   }
   // The byte of e', given the largest |sum|, not 0: the smallest of 1, 2, ... with largest <= 127 * ranks *
-  // 2^byte.
+  // 2^byte. By bit lengths it is the first or second one tried, as in shift_of().
   HD uint32_t wide_byte(const Wide& largest, uint32_t ranks) {
-    uint32_t byte = int8_block::kLeastByte;
-    while (
-        !Wide::at_most(largest, Wide::shifted(static_cast<uint64_t>(ranks) * 127u, static_cast<int>(byte))))
-      byte++;
-    return byte;
+    const uint64_t limit = static_cast<uint64_t>(ranks) * 127u;
+    int byte = Wide::bit_length(largest) - bit_length(limit);
+    const int least = static_cast<int>(int8_block::kLeastByte);
+    byte = byte < least ? least : byte;
+    if (!Wide::at_most(largest, Wide::shifted(limit, byte))) byte++;
+    return static_cast<uint32_t>(byte);
   }
-  // sum / (ranks * 2^byte), rounded to nearest, ties to even, by long division. At most 127, so seven bits
-  // do.
+  // sum / (ranks * 2^byte), rounded to nearest, ties to even. With |sum| = (halves + f) * 2^(byte - 1), 0 <=
+  // f < 1, that is (halves + f) / (2 ranks): at most 127, so halves is below 2^32 * 254.
   HD int8_t wide_divide(const Wide& sum, uint32_t ranks, uint32_t byte) {
-    Wide rest = Wide::magnitude(sum);
-    int32_t quotient = 0;
-    for (int bit = 6; bit >= 0; bit--) {
-      const Wide part = Wide::shifted(ranks, static_cast<int>(byte) + bit);
-      if (!Wide::at_most(part, rest)) continue;
-      rest = Wide::sum(rest, part, true);
-      quotient |= 1 << bit;
-    }
-    const Wide twice = Wide::sum(rest, rest, false), one = Wide::shifted(ranks, static_cast<int>(byte));
-    const bool above = !Wide::at_most(twice, one), tie = !above && Wide::at_most(one, twice);
-    quotient += above || (tie && (quotient & 1)) ? 1 : 0;
+    const Wide magnitude = Wide::magnitude(sum);
+    const int shift = static_cast<int>(byte) - 1;
+    const uint64_t halves = Wide::shifted_down(magnitude, shift), unit = static_cast<uint64_t>(ranks) * 2u;
+    const uint64_t rest = halves % unit;
+    int32_t quotient = static_cast<int32_t>(halves / unit);
+    const bool odd = quotient & 1;
+    quotient += rest > ranks || (rest == ranks && (odd || Wide::any_below(magnitude, shift))) ? 1 : 0;
     return static_cast<int8_t>(Wide::negative(sum) ? -quotient : quotient);
   }
 };

@@ -20,6 +20,24 @@ struct Wide {
     if (bit != 0 && word + 1 < kWords) result.words[word + 1] = value >> (64 - bit);
     return result;
   }
+  // a / 2^shift without its fraction, for an a that is not negative; the caller keeps the result below 2^64.
+  HD uint64_t shifted_down(const Wide& a, int shift) {
+    const int word = shift / 64, bit = shift % 64;
+    const uint64_t low = a.words[word] >> bit;
+    return bit == 0 || word + 1 == kWords ? low : low | a.words[word + 1] << (64 - bit);
+  }
+  // Whether a has a bit set below 2^shift.
+  HD bool any_below(const Wide& a, int shift) {
+    const int word = shift / 64;
+    uint64_t any = a.words[word] & ((uint64_t{1} << shift % 64) - 1);
+    for (int i = 0; i < word; i++) any |= a.words[i];
+    return any != 0;
+  }
+  HD int bit_length(const Wide& a) {
+    for (int i = kWords - 1; i >= 0; i--)
+      if (a.words[i] != 0) return 64 * i + 64 - __builtin_clzll(a.words[i]);
+    return 0;
+  }
   HD bool negative(const Wide& a) { return a.words[kWords - 1] >> 63; }
   // a + b, or a - b = a + ~b + 1.
   HD Wide sum(const Wide& a, const Wide& b, bool subtract) {

@@ -2,6 +2,7 @@
 #include "collective/endpoint.h"
 
 #include <algorithm>
+#include <cfenv>
 
 #include "base/assert.h"
 #include "transport/clock.h"
@@ -117,6 +118,7 @@ int Endpoint::wait_ms(int64_t now) const {
 }
 
 void Endpoint::loop() {
+  std::fesetenv(FE_DFL_ENV);  // a thread starts with its maker's rounding and denormal modes; sums run here
   int64_t before = now_ms();
   while (!stopping_) {
     const int wait = wait_ms(before);
@@ -172,13 +174,13 @@ void Endpoint::shut_down() {
 }
 
 void Endpoint::close() {
+  const std::lock_guard join_lock(join_mutex_);
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    if (thread_.joinable()) poller_.waker()->wake();
   }
-  const std::lock_guard lock(join_mutex_);
   if (!thread_.joinable()) return;
+  poller_.waker()->wake();
   GM_ASSERT(thread_.get_id() != std::this_thread::get_id());
   thread_.join();
 }

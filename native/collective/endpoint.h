@@ -85,7 +85,7 @@ class Endpoint : private LinkTableEvents {
   void frame_sent(Link& link, const OutgoingFrame& frame) override;
   void link_lost(Link& link, const Status& why) override;
   bool running(uint64_t operation) const;
-  void refuse_stranger(Link& link, const FrameHeader& header);
+  Status refuse_stranger(Link& link, const FrameHeader& header);
 
   const Options options_;
   Poller poller_;
@@ -100,7 +100,7 @@ class Endpoint : private LinkTableEvents {
   std::mutex mutex_;  // guards the next two
   std::vector<std::function<void()>> commands_;
   bool closed_ = false;
-  std::mutex join_mutex_;  // close() may be called by two threads
+  std::mutex join_mutex_;  // guards the next; close() may be called by two threads
   std::thread thread_;
 
   // Of the I/O thread alone.
@@ -108,6 +108,7 @@ class Endpoint : private LinkTableEvents {
   Arena arena_;
   std::deque<OperationRequest> waiting_;
   std::unique_ptr<Operation> operation_;
+  std::vector<uint32_t> strangers_;  // links outside of its group whose begin was refused
   uint64_t last_operation_ =
       0;  // the newest that was started; frames up to it belong to nothing once it has ended
   std::vector<Fault> faults_;

@@ -14,6 +14,7 @@ void fill_report(const OperationRequest& request, double lost_rank) {
 }  // namespace
 
 void Endpoint::run(OperationRequest request) {
+  fill_report(request, -1);
   auto shared = std::make_shared<OperationRequest>(std::move(request));
   const bool posted = post([this, shared] {
     if (waiting_.size() < kOperationsMax) return waiting_.push_back(std::move(*shared));
@@ -33,7 +34,6 @@ void Endpoint::start_next() {
 
 // Also where a link is lost already the operation starts, so that the others learn of the loss and end alike.
 void Endpoint::start(OperationRequest request) {
-  fill_report(request, -1);
   const auto refuse = [&](Status status) { complete([done = request.done, status] { done(status); }); };
   if (request.id <= last_operation_)
     return refuse({GM_INVALID_ARGUMENT, "operation is " + std::to_string(request.id) + "; allowed: above " +
@@ -52,6 +52,7 @@ void Endpoint::start(OperationRequest request) {
       return refuse({lost[rank].code(), "links[" + std::to_string(rank) + "]: " + lost[rank].message()});
   }
   last_operation_ = request.id;
+  strangers_.clear();
   wake_on(request.cancel);
   operation_ = std::make_unique<Operation>(std::move(request), std::move(schedule), staging, std::move(links),
                                            [this](const Operation& operation) { after_step(operation); });
@@ -96,13 +97,18 @@ bool Endpoint::running(uint64_t operation) const {
   return operation_ != nullptr && !operation_->ended() && operation_->id() == operation;
 }
 
-// A peer that is not of the group thinks that it is.
-void Endpoint::refuse_stranger(Link& link, const FrameHeader& header) {
-  if (header.type != FrameType::begin) return;
+// A peer that is not of the group thinks that it is. It is told once: answers to one who never reads would
+// pile up.
+Status Endpoint::refuse_stranger(Link& link, const FrameHeader& header) {
+  if (header.type != FrameType::begin) return Status::ok();
+  if (std::find(strangers_.begin(), strangers_.end(), link.id()) != strangers_.end())
+    return {GM_PROTOCOL, "a second begin"};
+  strangers_.push_back(link.id());
   OutgoingFrame frame{.header = {FrameType::abort, kAbortBytes, header.operation}};
   encode_abort({.code = GM_MISMATCH, .origin = operation_->rank(), .field = Field::links},
                frame.control.data());
   link.send(frame);
+  return Status::ok();
 }
 
 Status Endpoint::frame_arrived(Link& link, const FrameHeader& header, std::span<const uint8_t> payload,
@@ -115,8 +121,7 @@ Status Endpoint::frame_arrived(Link& link, const FrameHeader& header, std::span<
   }
   if (!running(header.operation)) return Status::ok();
   if (operation_->rank_of(link, &rank)) return operation_->arrived(rank, header, payload);
-  refuse_stranger(link, header);
-  return Status::ok();
+  return refuse_stranger(link, header);
 }
 
 void Endpoint::frame_sent(Link& link, const OutgoingFrame& frame) {

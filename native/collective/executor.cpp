@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
-#include "numeric/exact.h"
+#include "numeric/convert.h"
 
 namespace gradmesh {
 
@@ -78,14 +78,14 @@ void Executor::run(const Step& step) {
       const float* partial = floats_of(step.sources[0]);
       const float* own = floats_of(step.sources[1]);
       float* sum = output(step.target);
-      for (size_t at = 0; at < elements; ++at) sum[at] = exact::add(partial[at], own[at]);
+      for (size_t at = 0; at < elements; ++at) sum[at] = exact::canonical(exact::add(partial[at], own[at]));
       return;
     }
     case StepKind::divide: {
       const float* sum = floats_of(step.sources[0]);
       float* quotient = output(step.target);
       const float divisor = static_cast<float>(ranks_);
-      for (size_t at = 0; at < elements; ++at) quotient[at] = exact::div(sum[at], divisor);
+      for (size_t at = 0; at < elements; ++at) quotient[at] = exact::canonical(exact::div(sum[at], divisor));
       return;
     }
     case StepKind::send:

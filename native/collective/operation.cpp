@@ -123,6 +123,9 @@ Status Operation::arrived_abort(std::span<const uint8_t> payload) {
   Abort abort;
   if (payload.size() != kAbortBytes) return refuse("an abort of the wrong length");
   GM_TRY(decode_abort(payload.data(), &abort));
+  const size_t ranks = peers_.size();
+  if (abort.origin >= ranks || abort.origin == rank_ || (abort.rank != Abort::kNobody && abort.rank >= ranks))
+    return refuse("an abort of ranks that are not there, or in this rank's name");
   fail(abort, describe_abort(abort));
   return Status::ok();
 }

@@ -3,14 +3,25 @@
 // (nvcc).
 //
 // Where a result is NaN it is NaN on every backend. The bits of a NaN are defined (0x7fc00000) only for exp,
-// tanh, log, rsqrt and sqrt: the hardware's mul, add, div and fma pass on whichever payload they like.
+// tanh, log, rsqrt and sqrt: the hardware's mul, add, div and fma pass on whichever payload they like, and a
+// compiler may move a minus sign through them. convert.h's canonical() gives a NaN its one form.
 //
 // The functions below the primitives are branch-free, so that loops over them vectorize. Their polynomials
 // are minimax fits of our own; the largest errors are measured against double precision by
 // test/native/numeric.
 #pragma once
+#include <cfloat>
 #include <cstdint>
 #include <cstring>
+
+// What a caller's CXXFLAGS may have put before our own flags.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(__NO_SIGNED_ZEROS__)
+#error "exact arithmetic must not be built with -ffast-math, -Ofast or a part of them"
+#endif
+#if FLT_EVAL_METHOD != 0
+#error "exact arithmetic needs floats that are computed as floats (on 32-bit x86: -msse2 -mfpmath=sse)"
+#endif
 
 #if defined(__CUDACC__)
 #define HD __host__ __device__ __forceinline__

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace gradmesh {
@@ -33,12 +34,13 @@ Status Admission::open(const std::string& host, uint32_t port, uint64_t listener
 void Admission::accept_all(int64_t now) {
   bool exhausted = false;
   for (size_t turn = 0; turn < limits_.half_open_max; ++turn) {
-    Descriptor socket = accept_from(listener_.get(), &exhausted);
+    Origin origin;
+    Descriptor socket = accept_from(listener_.get(), &exhausted, &origin);
     if (!socket) break;
-    if (half_open_.size() >= limits_.half_open_max) refuse(half_open_.begin()->first, Refusal::crowded);
+    if (half_open_.size() >= limits_.half_open_max) refuse(most_crowding(), Refusal::crowded);
     const uint32_t id = ++last_id_;
     poller_.add(socket.get(), socket_tag_ | id, EPOLLIN);
-    half_open_.emplace(id, HalfOpen{std::move(socket), now + limits_.hello_limit_ms});
+    half_open_.emplace(id, HalfOpen{std::move(socket), origin, now + limits_.hello_limit_ms});
   }
   if (!exhausted) return;
   pause_until_ms_ = now + kExhaustedPauseMs;
@@ -97,6 +99,19 @@ void Admission::expire(int64_t now) {
 void Admission::close() {
   half_open_.clear();
   listener_.close();
+}
+
+// The oldest socket of the origin that has the most, so that one host can't drive out the others.
+uint32_t Admission::most_crowding() const {
+  uint32_t found = 0;
+  ptrdiff_t most = 0;
+  for (const auto& [id, socket] : half_open_) {
+    const ptrdiff_t alike = std::count_if(half_open_.begin(), half_open_.end(), [&](const auto& other) {
+      return other.second.origin == socket.origin;
+    });
+    if (alike > most) most = alike, found = id;
+  }
+  return found;
 }
 
 void Admission::refuse(uint32_t id, Refusal why) {

@@ -13,7 +13,8 @@ namespace gradmesh {
 class Admission {
  public:
   struct Limits {
-    size_t half_open_max = 64;      // above it, the oldest half-open socket is closed
+    // Above it, the oldest half-open socket of the origin with the most is closed.
+    size_t half_open_max = 64;
     int64_t hello_limit_ms = 2000;  // for the whole hello to arrive
   };
 
@@ -47,11 +48,13 @@ class Admission {
  private:
   struct HalfOpen {
     Descriptor socket;
-    int64_t deadline_ms;
+    Origin origin{};
+    int64_t deadline_ms = 0;
     size_t received = 0;
     HelloBytes hello{};
   };
   Admitted judge(uint32_t id, int64_t now);
+  uint32_t most_crowding() const;
   void refuse(uint32_t id, Refusal why);
 
   Poller& poller_;

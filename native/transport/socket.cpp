@@ -100,8 +100,19 @@ Status connect_result(int socket) {
   return {GM_IO, std::string("connect: ") + std::strerror(error)};
 }
 
-Descriptor accept_from(int listener, bool* exhausted) {
-  Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+Descriptor accept_from(int listener, bool* exhausted, Origin* origin) {
+  Address from;
+  from.size = sizeof from.storage;
+  Descriptor socket(accept4(listener, reinterpret_cast<sockaddr*>(&from.storage), &from.size,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC));
+  *origin = {};
+  const auto& six = reinterpret_cast<sockaddr_in6*>(&from.storage)->sin6_addr;
+  if (from.storage.ss_family != AF_INET6)
+    std::memcpy(origin->data(), &reinterpret_cast<sockaddr_in*>(&from.storage)->sin_addr, 4);
+  else if (IN6_IS_ADDR_V4MAPPED(&six))  // an IPv4 peer of a listener on [::]
+    std::memcpy(origin->data(), six.s6_addr + 12, 4);
+  else
+    std::memcpy(origin->data(), six.s6_addr, 8);
   *exhausted = !socket && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM);
   if (socket) send_at_once(socket.get());
   return socket;

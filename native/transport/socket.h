@@ -1,5 +1,6 @@
 // Non-blocking TCP sockets: owning descriptors, and the calls that make them.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -35,9 +36,12 @@ Status listen_on(const std::string& host, uint32_t port, Descriptor* socket, uin
 // Starts to connect; the socket turns writable when it has, or has failed (connect_result).
 Status connect_to(const std::string& host, uint32_t port, Descriptor* socket);
 Status connect_result(int socket);
+// Where a socket comes from, as far as one owner can't choose it at will: an IPv4 address, or the upper 64
+// bits of an IPv6 address.
+using Origin = std::array<uint8_t, 8>;
 // An accepted socket, non-blocking and without delay; invalid where there is none. *exhausted: out of
 // descriptors.
-Descriptor accept_from(int listener, bool* exhausted);
+Descriptor accept_from(int listener, bool* exhausted, Origin* origin);
 // "what: reason of errno".
 std::string errno_text(const char* what);
 

@@ -13,6 +13,10 @@ Status Tickets::expect(const Ticket& ticket, uint32_t link, int64_t deadline_ms)
   for (const Entry& entry : outstanding_)
     if (crypto::equal(entry.ticket, ticket))
       return {GM_INVALID_ARGUMENT, "ticket is outstanding already; each link needs its own"};
+  // Its keys have been used as well, and would meet the same nonces again.
+  for (const Spent& spent : spent_)
+    if (crypto::equal(spent.ticket, ticket))
+      return {GM_INVALID_ARGUMENT, "ticket was used or has expired; each link needs its own"};
   outstanding_.push_back({ticket, link, deadline_ms});
   return Status::ok();
 }

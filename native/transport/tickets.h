@@ -15,7 +15,8 @@ enum class TicketFault : uint8_t { none, unknown, used, expired };
 
 class Tickets {
  public:
-  // GM_INVALID_ARGUMENT where the ticket is outstanding already or kOutstandingMax are.
+  // GM_INVALID_ARGUMENT where the ticket is outstanding already, was spent lately, or kOutstandingMax are
+  // outstanding.
   Status expect(const Ticket& ticket, uint32_t link, int64_t deadline_ms);
   // Takes the ticket out and gives its link. Compares with every outstanding one, in a time that depends on
   // none.
@@ -24,7 +25,7 @@ class Tickets {
   void withdraw(uint32_t link);
 
   static constexpr size_t kOutstandingMax = 1024;
-  static constexpr size_t kSpentMax = 1024;  // remembered only to tell "used" and "expired" from "unknown"
+  static constexpr size_t kSpentMax = 1024;  // remembered to tell "used" and "expired" from "unknown"
 
  private:
   struct Entry {

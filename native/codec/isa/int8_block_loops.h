@@ -106,21 +106,29 @@ HD void mean_block_fast(const Contributions& c, size_t count, uint32_t least, ui
   for (size_t i = 0; i < count; i++) q[i] = int8_block_mean::divide(sums[i], divisor);
 }
 
+// Whether every element of a contribution is; only large scales need a look at the elements.
+HD bool all_finite(const int8_t* q, size_t count, uint32_t byte) {
+  if (byte <= int8_block_mean::kSafeByte) return true;
+  uint32_t bad = 0;
+  for (size_t i = 0; i < count; i++) bad |= int8_block_mean::finite(q[i], byte) ? 0u : 1u;
+  return bad == 0;
+}
+
 // Not inlined: rare, and long.
 __attribute__((noinline)) void mean_block_slow(const Contributions& c, uint8_t* byte, int8_t* q) {
+  alignas(64) int64_t limbs[int8_block_mean::kLimbs][kBlock];
+  memset(limbs, 0, sizeof limbs);
+  for (uint32_t rank = 0; rank < c.ranks; rank++) {
+    const uint32_t scale = Contributions::byte(c, rank);
+    const int8_t* __restrict from = Contributions::q(c, rank);
+    if (!all_finite(from, c.count, scale)) return write_constant(byte, q, c.count, int8_block_mean::kNanByte);
+    int64_t* __restrict limb = limbs[int8_block_mean::limb_of(scale)];
+    for (size_t i = 0; i < c.count; i++) limb[i] += int8_block_mean::limb_term(from[i], scale);
+  }
   Wide sums[kBlock];
   Wide largest = Wide::zero();
-  for (uint32_t rank = 0; rank < c.ranks; rank++) {
-    for (size_t i = 0; i < c.count; i++) {
-      if (!int8_block_mean::finite(Contributions::q(c, rank)[i], Contributions::byte(c, rank)))
-        return write_constant(byte, q, c.count, int8_block::kNanByte);
-    }
-  }
   for (size_t i = 0; i < c.count; i++) {
-    sums[i] = Wide::zero();
-    for (uint32_t rank = 0; rank < c.ranks; rank++)
-      sums[i] =
-          int8_block_mean::accumulate(sums[i], Contributions::q(c, rank)[i], Contributions::byte(c, rank));
+    sums[i] = int8_block_mean::sum_of(&limbs[0][i], kBlock);
     const Wide magnitude = Wide::magnitude(sums[i]);
     if (!Wide::at_most(magnitude, largest)) largest = magnitude;
   }

@@ -1,4 +1,5 @@
 // Operators on every element alone: add, subtract, copy, and GELU in its tanh form (arXiv 1606.08415).
+#include "numeric/convert.h"
 #include "ops/isa/arguments.h"
 
 namespace gradmesh::ops::GM_ISA {
@@ -59,7 +60,7 @@ void add(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
   const float* __restrict a = input(arguments, 0);
   const float* __restrict b = input(arguments, 1);
   float* __restrict out = output(arguments, 0);
-  for (size_t i = range.begin; i < range.end; ++i) out[i] = exact::add(a[i], b[i]);
+  for (size_t i = range.begin; i < range.end; ++i) out[i] = exact::canonical(exact::add(a[i], b[i]));
 }
 
 void subtract(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
@@ -67,7 +68,7 @@ void subtract(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end
   const float* __restrict a = input(arguments, 0);
   const float* __restrict b = input(arguments, 1);
   float* __restrict out = output(arguments, 0);
-  for (size_t i = range.begin; i < range.end; ++i) out[i] = exact::sub(a[i], b[i]);
+  for (size_t i = range.begin; i < range.end; ++i) out[i] = exact::canonical(exact::sub(a[i], b[i]));
 }
 
 void copy(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {

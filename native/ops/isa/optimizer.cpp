@@ -1,4 +1,6 @@
-// The optimizers: AdamW (arXiv 1711.05101) inside a round, Nesterov momentum between rounds.
+// The optimizers: AdamW (arXiv 1711.05101) inside a round, Nesterov momentum between rounds. What they write
+// is a peer's state, which others compare by digest, so that also its NaNs have one form.
+#include "numeric/convert.h"
 #include "ops/isa/arguments.h"
 
 namespace gradmesh::ops::GM_ISA {
@@ -47,9 +49,9 @@ void adamw(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
     const float v = exact::fma(exact::mul(f.rest2, g), g, exact::mul(f.beta2, second[i]));
     const float spread = exact::add(exact::sqrt(exact::mul(v, f.second_unbiased)), f.epsilon);
     const float kept = exact::fma(-exact::mul(f.shrink, decay[i]), parameters[i], parameters[i]);
-    first[i] = m;
-    second[i] = v;
-    parameters[i] = exact::fma(-f.rate, exact::div(m, spread), kept);
+    first[i] = exact::canonical(m);
+    second[i] = exact::canonical(v);
+    parameters[i] = exact::canonical(exact::fma(-f.rate, exact::div(m, spread), kept));
   }
 }
 
@@ -60,9 +62,9 @@ void nesterov(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end
   const float rate = input(arguments, 1)[0], keep = input(arguments, 1)[1];
   const size_t end = smaller(unit_end * kElementsPerUnit, integer(arguments, 0));
   for (size_t i = unit_begin * kElementsPerUnit; i < end; ++i) {
-    const float b = exact::fma(keep, momentum[i], gradient[i]);
+    const float b = exact::canonical(exact::fma(keep, momentum[i], gradient[i]));
     momentum[i] = b;
-    parameters[i] = exact::fma(-rate, exact::fma(keep, b, gradient[i]), parameters[i]);
+    parameters[i] = exact::canonical(exact::fma(-rate, exact::fma(keep, b, gradient[i]), parameters[i]));
   }
 }
 

@@ -16,11 +16,16 @@ using Bytes = std::vector<uint8_t>;
 // A blocking socket to a port of this host.
 class Stranger {
  public:
-  explicit Stranger(uint32_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Stranger(uint32_t port, uint32_t from = INADDR_LOOPBACK)
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = htonl(from);
+    CHECK(bind(socket_.get(), reinterpret_cast<sockaddr*>(&own), sizeof own) == 0);
     const timeval patience{kPatienceMs / 1000, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     CHECK(connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
@@ -80,9 +85,9 @@ Bytes random_bytes(size_t size) {
 }  // namespace
 
 TEST("strangers at the door are refused by reason, and the running collectives don't notice") {
-  Group group(3, {.encrypted = false, .admission = {.half_open_max = 4, .hello_limit_ms = 200}});
+  Group group(3, {.encrypted = false, .admission = {.half_open_max = 4, .hello_limit_ms = 1000}});
   Endpoint& endpoint = group.endpoint(0);
-  const LinkSecrets once = random_secrets(), brief = random_secrets();
+  const LinkSecrets once = random_secrets(), brief = random_secrets(), late_comer = random_secrets();
   uint32_t link = 0;
   undisturbed(group, [&] {
     Stranger random(endpoint.port()), huge(endpoint.port()), unknown(endpoint.port()),
@@ -131,10 +136,15 @@ TEST("strangers at the door are refused by reason, and the running collectives d
     { Stranger hasty(endpoint.port()); }
     CHECK(eventually([&] { return refused(endpoint, Refusal::closed) == 1; }));
 
+    // Of the crowd's own sockets the oldest has to go, not the one that another host opened before.
+    CHECK(static_cast<bool>(endpoint.expect(late_comer, kPatienceMs, &link)));
+    Stranger other(endpoint.port(), INADDR_LOOPBACK + 1);
     std::vector<std::unique_ptr<Stranger>> crowd;
     for (int at = 0; at < 6; ++at) crowd.push_back(std::make_unique<Stranger>(endpoint.port()));
     CHECK(crowd[0]->closed());
     CHECK(eventually([&] { return refused(endpoint, Refusal::crowded) >= 2; }));
+    other.say(encode_hello(late_comer.ticket, false));
+    CHECK(other.hear(answer));
   });
   CHECK(endpoint.stats().find("\"usedTicket\":1") != std::string::npos);
 }
@@ -206,6 +216,12 @@ class Forger : public Stranger {
   }
 };
 
+Bytes abort_of(uint32_t origin, uint32_t rank) {
+  Bytes payload(kAbortBytes);
+  encode_abort({.code = GM_PEER_LOST, .origin = origin, .rank = rank}, payload.data());
+  return payload;
+}
+
 Bytes begin_of(const Call& call, uint32_t elements) {
   Bytes payload(kSignatureBytes);
   encode_signature({call.collective, call.codec->id, 2, 0, 1, 0, elements, call.segment}, payload.data());
@@ -240,6 +256,15 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
       {"an odd abort",
        "says nothing",
        {Forger::frame({FrameType::abort, 0, 1, 0, 1}, Bytes(kAbortBytes, 0xff))}},
+      {"an abort by nobody",
+       "not there",
+       {start, Forger::frame({FrameType::abort, 0, 1, 0, 2}, abort_of(9, 1))}},
+      {"an abort over nobody",
+       "not there",
+       {start, Forger::frame({FrameType::abort, 0, 1, 0, 2}, abort_of(1, 9))}},
+      {"an abort in our name",
+       "not there",
+       {start, Forger::frame({FrameType::abort, 0, 1, 0, 2}, abort_of(0, 1))}},
       {"a flipped bit", "checksum", {flipped}},
       {"random bytes", "a frame", {random_bytes(10'000)}},
   };
@@ -255,6 +280,23 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
     CHECK_THAT(result.status.message().find(reason) != std::string::npos, result.status.message());
     CHECK_THAT(result.input == std::vector<float>(1000, 1.0f), what);
   }
+}
+
+TEST("a peer outside of the group is told so once, and then loses its link") {
+  const Call call{.id = 1, .collective = 1, .segment = 256};
+  Group group(1, {.silence_limit_ms = 600'000, .encrypted = false});  // so that only the begin can end it
+  uint32_t member_link = 0, stranger_link = 0;
+  Forger member(group.endpoint(0), &member_link), stranger(group.endpoint(0), &stranger_link);
+  auto future = group.post(0, call, std::vector<float>(1000, 1.0f), {-1, static_cast<int32_t>(member_link)});
+  // Its begin says that the operation runs, so the stranger's comes in the middle.
+  Bytes begun(kFrameHeaderBytes * 2 + kCrcBytes * 2 + kSignatureBytes);  // our proof, then our begin
+  CHECK(member.hear(begun));
+  const Bytes begin = begin_of(call, 1000);
+  stranger.say(Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin));
+  stranger.say(Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin));
+  CHECK(stranger.closed());
+  member.say(Forger::frame({FrameType::abort, 0, 1, 0, 1}, abort_of(1, 1)));
+  CHECK(future.get().status.code() == GM_PEER_LOST);
 }
 
 namespace {
@@ -274,8 +316,9 @@ class Proxy {
  private:
   void serve() {
     Descriptor client;
+    Origin origin;
     for (bool exhausted; !client; std::this_thread::yield())
-      client = accept_from(listener_.get(), &exhausted);
+      client = accept_from(listener_.get(), &exhausted, &origin);
     Descriptor server;
     CHECK(static_cast<bool>(connect_to("127.0.0.1", port_, &server)));
     for (;;) {

@@ -3,7 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#if GM_X86
+#include <xmmintrin.h>
+#endif
+
 #include "group.h"
+#include "numeric/exact.h"
 
 using namespace group;
 
@@ -152,3 +157,31 @@ TEST("nothing is left over: descriptors, threads") {
   CHECK(open_descriptors() == descriptors);
   CHECK(running_threads() == threads);
 }
+
+TEST("a NaN has one form, whatever came in and wherever it was added") {
+  for (const uint32_t collective : {0u, 1u}) {
+    Group group(3, {.encrypted = false});
+    std::vector<std::vector<float>> inputs(3, std::vector<float>(300, 1.0f));
+    for (size_t at = 0; at < 300; ++at)
+      inputs[at % 3][at] = exact::from_bits(0xff812345u + static_cast<uint32_t>(at));
+    inputs[1] = inputs[0];  // two NaNs meet in a sum
+    for (const Result& result : group.run({.id = 1, .collective = collective, .segment = 64}, inputs)) {
+      CHECK(static_cast<bool>(result.status));
+      for (const float value : result.output) CHECK(value == 1.0f || exact::bits(value) == 0x7fc00000u);
+      CHECK(exact::bits(result.output[0]) == 0x7fc00000u);
+    }
+  }
+}
+
+#if GM_X86
+TEST("an endpoint made by a thread that flushes denormals does not") {
+  const unsigned usual = _mm_getcsr();
+  _mm_setcsr(usual | 0x8040);  // flush to zero, denormals are zero
+  Group group(2, {.encrypted = false});
+  _mm_setcsr(usual);
+  const std::vector<std::vector<float>> inputs(2, std::vector<float>(64, 0x1p-140f));
+  for (const uint32_t collective : {0u, 1u})
+    for (const Result& result : group.run({.id = 1 + collective, .collective = collective}, inputs))
+      CHECK(result.status && result.output == inputs[0]);
+}
+#endif

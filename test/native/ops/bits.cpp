@@ -53,8 +53,8 @@ TEST("bits: every operator is among the cases") {
                gradmesh::ops::op_find(id)->name);
 }
 
-// Raw bits: denormals, infinities, NaN, overflow. NaN appear in the same places; their payload is not
-// defined.
+// Raw bits: denormals, infinities, NaN, overflow. NaN appear in the same places; their payload is defined
+// only where the result is state that peers compare.
 TEST("bits: any float at all gives the same result on every backend") {
   for (const Case& c : awkward_cases()) {
     std::vector<Floats> tensors = make_tensors(c, check::seed());
@@ -64,6 +64,7 @@ TEST("bits: any float at all gives the same result on every backend") {
         const uint32_t draw = prng::bits(check::seed(), 100 + t, i);
         if (draw % 3 == 0) tensors[t][i] = exact::from_bits(draw * 2654435761u);
       }
-    compare_settings(c, tensors, same_but_nans);
+    const bool state = c.op == Op::add || c.op == Op::subtract || c.op == Op::adamw || c.op == Op::nesterov;
+    compare_settings(c, tensors, state ? same_bytes : same_but_nans);
   }
 }

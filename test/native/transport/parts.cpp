@@ -92,6 +92,7 @@ TEST("a ticket admits once, in time, and only what was expected") {
   CHECK(tickets.redeem(ticket_of(3), 50, &link) == TicketFault::unknown);
   CHECK(tickets.redeem(ticket_of(1), 50, &link) == TicketFault::none && link == 10);
   CHECK(tickets.redeem(ticket_of(1), 50, &link) == TicketFault::used);
+  CHECK(tickets.expect(ticket_of(1), 12, 100).code() == GM_INVALID_ARGUMENT);
   CHECK(tickets.redeem(ticket_of(2), 100, &link) == TicketFault::expired);
   CHECK(tickets.redeem(ticket_of(2), 50, &link) == TicketFault::expired);
   CHECK(static_cast<bool>(tickets.expect(ticket_of(4), 40, 100)));

@@ -1,0 +1,149 @@
+/* The C ABI from C: gradmesh.h is valid C99, calls work, and impossible arguments get an error that names
+ * them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gradmesh.h"
+
+static int passed = 0, failed = 0;
+
+static void check(int line, bool holds, const char* what) {
+  if (holds) {
+    ++passed;
+    return;
+  }
+  ++failed;
+  fprintf(stderr, "  abi.c:%d: %s: %s\n", line, what, gm_last_error());
+}
+#define CHECK(condition) check(__LINE__, (condition), #condition)
+/* The call is refused, and its message holds the word. */
+#define REFUSED(call, word) \
+  check(__LINE__, (call) == GM_INVALID_ARGUMENT && strstr(gm_last_error(), word) != NULL, #call)
+
+static gm_text text(const char* characters) {
+  const gm_text result = {characters, strlen(characters)};
+  return result;
+}
+static void never(void* context, int32_t code, const char* message) {
+  (void)context, (void)code, (void)message;
+  check(__LINE__, false, "a refused call must not call back");
+}
+
+static const gm_text kNoText = {NULL, 4};
+static const gm_bytes kNoBytes = {NULL, 32};
+static const gm_f32s kNoFloats = {NULL, 4};
+static const gm_i32s kNoIntegers = {NULL, 2};
+static const gm_f64s kNoDoubles = {NULL, 8};
+static const gm_buffers kNoBuffers = {NULL, 1};
+
+static void calls_work(void) {
+  float source[3] = {1.5f, -2.0f, 0.25f}, target[3] = {0};
+  uint8_t wire[12];
+  const gm_f32s from = {source, 3}, to = {target, 3};
+  const gm_bytes coded = {wire, sizeof wire};
+  uint64_t bytes = 0;
+  gm_text_out version;
+  CHECK(gm_codec_bytes(0, 3, &bytes) == GM_OK && bytes == sizeof wire);
+  CHECK(gm_codec_encode(0, from, coded) == GM_OK && gm_codec_decode(0, coded, to) == GM_OK);
+  CHECK(memcmp(source, target, sizeof source) == 0);
+  CHECK(gm_version(&version) == GM_OK && version.length == strlen(version.data));
+  gm_text_free(version);
+}
+
+static void stateless_functions_refuse(void) {
+  float floats[4] = {0};
+  uint8_t memory[16];
+  const gm_f32s some = {floats, 4};
+  const gm_bytes wire = {memory, 16};
+  gm_bytes hollow[1];
+  gm_buffers list = {hollow, 1};
+  gm_text_out out;
+  hollow[0] = kNoBytes;
+  REFUSED(gm_version(NULL), "result");
+  REFUSED(gm_capabilities(NULL), "result");
+  REFUSED(gm_backend_force(kNoText), "name");
+  REFUSED(gm_backend_force(text("avx9000")), "avx9000");
+  REFUSED(gm_cancel_create(NULL), "result");
+  REFUSED(gm_codec_bytes(99, 1, NULL), "codec is 99");
+  REFUSED(gm_codec_bytes(0, 1, NULL), "result");
+  REFUSED(gm_codec_bytes(0, UINT64_MAX, NULL), "elements");
+  REFUSED(gm_codec_encode(0, kNoFloats, wire), "source");
+  REFUSED(gm_codec_encode(0, some, kNoBytes), "wire");
+  REFUSED(gm_codec_decode(0, kNoBytes, some), "wire");
+  REFUSED(gm_codec_mean(0, kNoBuffers, 4, wire), "wires");
+  REFUSED(gm_codec_mean(0, list, 4, wire), "wires[0]");
+  REFUSED(gm_random_uniform(1, 1, 0, kNoFloats), "target");
+  REFUSED(gm_random_uniform(1, 1, UINT64_MAX, some), "first");
+  REFUSED(gm_random_normal(1, 1, 0, -1.0, some), "deviation");
+  REFUSED(gm_digest(kNoBuffers, &out), "buffers");
+  REFUSED(gm_digest(list, &out), "buffers[0]");
+  REFUSED(gm_all_finite(kNoFloats, NULL), "source");
+  REFUSED(gm_golden_run(kNoText, text("fp32"), 1, 1, &out), "kind");
+  REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, NULL), "result");
+  REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 99, 4, &out), "codec");
+  REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 0, 4, NULL), "result");
+  REFUSED(gm_collective_cost(9, 2, 0, 0, 4, 0, 4, &out), "collective is 9");
+}
+
+static void graphs_refuse(void) {
+  double tensors[8] = {0, 0, 1, 0, 1, 0, 1, 0}; /* bindings 0 and 1, one float each */
+  int32_t nodes[4] = {20, 0, 1, 1};             /* copy 0 to 1 */
+  const gm_f64s described = {tensors, 8}, none = {NULL, 0};
+  const gm_i32s listed = {nodes, 4};
+  const gm_buffers hollow = {NULL, 2};
+  uint32_t graph = 0;
+  REFUSED(gm_graph_create(kNoDoubles, listed, none, 1, &graph), "tensors");
+  REFUSED(gm_graph_create(described, kNoIntegers, none, 1, &graph), "nodes");
+  REFUSED(gm_graph_create(described, listed, none, 0, &graph), "threads is 0");
+  REFUSED(gm_graph_create(described, listed, none, 1, NULL), "result");
+  CHECK(gm_graph_create(described, listed, none, 1, &graph) == GM_OK);
+  REFUSED(gm_graph_run(graph, hollow, 0), "bindings");
+  REFUSED(gm_graph_profile(graph, NULL), "result");
+  CHECK(gm_graph_close(graph) == GM_OK);
+  CHECK(gm_graph_close(graph) == GM_CLOSED && gm_graph_profile(graph, NULL) == GM_CLOSED);
+}
+
+static void endpoints_refuse(void) {
+  uint8_t secret[32] = {1}, other[32] = {2};
+  const gm_bytes key = {secret, 32}, key2 = {other, 32}, small = {secret, 31};
+  float floats[4] = {0};
+  double numbers[6];
+  int32_t numbers_of_links[2] = {-1, 1};
+  const gm_f32s some = {floats, 4};
+  const gm_f64s report = {numbers, 6};
+  const gm_i32s links = {numbers_of_links, 2};
+  uint32_t endpoint = 0, link = 0;
+  REFUSED(gm_endpoint_create(kNoText, 0, 1000, false, &endpoint), "host");
+  REFUSED(gm_endpoint_create(text("example.org"), 0, 1000, false, &endpoint), "example.org");
+  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1, false, &endpoint), "silence_limit_ms is 1");
+  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1000, false, NULL), "result");
+  CHECK(gm_endpoint_create(text("127.0.0.1"), 0, 1000, true, &endpoint) == GM_OK);
+  REFUSED(gm_endpoint_expect(endpoint, small, key, key2, 1000, &link), "ticket");
+  REFUSED(gm_endpoint_expect(endpoint, key, kNoBytes, key2, 1000, &link), "send_key");
+  REFUSED(gm_endpoint_expect(endpoint, key, key, key, 1000, &link), "send_key and receive_key");
+  REFUSED(gm_endpoint_expect(endpoint, key, key, key2, 0, &link), "limit_ms");
+  REFUSED(gm_endpoint_dial(endpoint, kNoText, 1, key, key, key2, 1000, 0, &link, never, NULL), "host");
+  REFUSED(gm_endpoint_dial(endpoint, text("::1"), 1, key, key, key2, 1000, 0, &link, NULL, NULL), "done");
+  REFUSED(gm_endpoint_fault(endpoint, 1, 1, 0), "signal");
+  REFUSED(gm_link_ready(endpoint, 1, 1000, 0, NULL, NULL), "done");
+  REFUSED(
+      gm_collective_run(endpoint, kNoIntegers, 1, 0, 0, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+      "links");
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 4, 1000, kNoFloats, some, report, 0, never, NULL),
+          "input");
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+          "overlap");
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 2, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+          "rank is 2");
+  CHECK(gm_endpoint_close(endpoint) == GM_OK && gm_endpoint_close(endpoint) == GM_OK);
+  CHECK(gm_endpoint_port(endpoint, &link) == GM_CLOSED);
+}
+
+int main(void) {
+  calls_work();
+  stateless_functions_refuse();
+  graphs_refuse();
+  endpoints_refuse();
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
