@@ -22,5 +22,6 @@ try {
 } catch (error) {
   const { code, message } = asGradmeshError(error);
   process.stderr.write(`error ${code}: ${message}\n`);
-  process.exitCode = 1;
+  // As a shell calls the end by an interrupt.
+  process.exitCode = code === "ERR_ABORTED" ? 130 : 1;
 }

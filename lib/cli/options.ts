@@ -1,5 +1,6 @@
 /** Parsers of command-line values: each names the option, the value and what is allowed. */
 import { InvalidArgumentError } from "commander";
+import { GradmeshError } from "../base/errors.js";
 import type { FaultPlan } from "../run/exchange.js";
 
 /** A whole number from `least` to `most`. */
@@ -31,7 +32,7 @@ export function interruptSignal(): AbortSignal {
   for (const name of ["SIGINT", "SIGTERM"] as const)
     process.once(name, () => {
       process.once(name, () => process.exit(130));
-      controller.abort(new Error(`interrupted by ${name}`));
+      controller.abort(new GradmeshError("ERR_ABORTED", `interrupted by ${name}`));
     });
   return controller.signal;
 }

@@ -47,13 +47,11 @@ export function withPeerOptions(command: Command): Command {
 export async function runPeerCommand(
   flags: PeerFlags,
   folder: string,
-  rounds: number,
   live: (choices: LocalChoices) => Promise<unknown>,
 ): Promise<void> {
   const { json, folder: _, ...choices } = flags;
   const progress = createProgress({
     mode: progressMode(json ?? false, process.stdout),
-    rounds,
     peers: 1,
     nameOf: shortPeer,
     stream: process.stdout,

@@ -26,7 +26,7 @@ export function roundLine(round: readonly RoundEvent[], rounds: number, nameOf: 
   const sync = Math.max(...sorted.map((event) => event.seconds.sync));
   const bytes = sorted.reduce((total, event) => total + event.bytesSent, 0) / sorted.length;
   return (
-    `round ${String(first.round).padStart(String(rounds).length)}${rounds > 0 ? `/${rounds}` : ""}  loss train/val: ${losses}  ` +
+    `round ${String(first.round).padStart(String(rounds).length)}/${rounds}  loss train/val: ${losses}  ` +
     `sent ${formatBytes(bytes)} a peer  ${formatSeconds(seconds)} (sync ${formatSeconds(sync)})`
   );
 }
@@ -54,6 +54,8 @@ export function eventLine(event: RunEvent, nameOf: NameOf): string | null {
       );
     case "checkpoint":
       return `${nameOf(event.peer)} checkpoint at round ${event.round}: ${event.path}`;
+    case "warning":
+      return `${nameOf(event.peer)} warning at round ${event.round}, training goes on: ${event.reason} (${event.code})`;
     case "ended":
       return `${nameOf(event.peer)} ended at round ${event.round}: ${event.reason}`;
     default:
@@ -62,9 +64,9 @@ export function eventLine(event: RunEvent, nameOf: NameOf): string | null {
 }
 
 /** Gathers the round events of the peers watched, and gives the line once all contributors among them have reported. */
-function roundGatherer(rounds: number, peers: number, nameOf: NameOf) {
+function roundGatherer(peers: number, nameOf: NameOf) {
   const open = new Map<number, RoundEvent[]>();
-  return (event: RoundEvent): string | null => {
+  return (event: RoundEvent, rounds: number): string | null => {
     const gathered = [...(open.get(event.round) ?? []), event];
     open.set(event.round, gathered);
     if (gathered.length < Math.min(peers, event.contributors.length)) return null;
@@ -78,20 +80,21 @@ const ownEvents: ReadonlySet<RunEvent["type"]> = new Set(["waiting", "checkpoint
 
 export interface ProgressOptions {
   mode: "terminal" | "lines" | "json";
-  rounds: number;
   /** How many peers' events are fed in: 1 in a peer's own process, all of them in the demo. */
   peers: number;
   nameOf: NameOf;
   stream: NodeJS.WriteStream;
 }
 
-export function createProgress({ mode, rounds, peers, nameOf, stream }: ProgressOptions): Progress {
+export function createProgress({ mode, peers, nameOf, stream }: ProgressOptions): Progress {
   if (mode === "json") {
     return { event: (event) => void stream.write(`${JSON.stringify(event)}\n`), close: () => {} };
   }
-  const gather = roundGatherer(rounds, peers, nameOf);
+  const gather = roundGatherer(peers, nameOf);
+  let rounds = 0;
   const lineOf = (event: TimedEvent) => {
-    if (event.type === "round") return gather(event);
+    if (event.type === "started") rounds = event.rounds;
+    if (event.type === "round") return gather(event, rounds);
     // Of several peers, what each does by itself is too much to read; the report has it.
     return peers > 1 && ownEvents.has(event.type) ? null : eventLine(event, nameOf);
   };
@@ -113,11 +116,12 @@ export function createProgress({ mode, rounds, peers, nameOf, stream }: Progress
     },
     Presets.shades_classic,
   );
-  const bar: SingleBar = bars.create(rounds, 0, { state: "starting" });
+  const bar: SingleBar = bars.create(1, 0, { state: "starting" });
   return {
     event(event) {
       const line = lineOf(event);
       if (line !== null) bars.log(`${line}\n`);
+      if (event.type === "started") bar.setTotal(rounds);
       if (event.type === "trained")
         bar.update({ state: `${nameOf(event.peer)} trained, loss ${event.loss.toFixed(3)}` });
       if (event.type === "round")

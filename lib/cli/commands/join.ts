@@ -10,7 +10,7 @@ export function joinCommand(): Command {
     .argument("<ticket>", "the line that gradmesh run printed")
     .action(async (ticket: string, flags: PeerFlags) => {
       const folder = flags.folder ?? defaultFolder(parseTicket(ticket).runId.slice(0, 8));
-      await runPeerCommand(flags, folder, 0, (choices) => joinRun(ticket, choices));
+      await runPeerCommand(flags, folder, (choices) => joinRun(ticket, choices));
     });
   return withPeerOptions(command);
 }

@@ -29,7 +29,7 @@ async function resumeOne(checkpoint: LoadedCheckpoint, flags: Flags): Promise<vo
       `the run is complete at round ${checkpoint.manifest.round}; give --rounds with a larger number to train on`,
     );
   const { ticket, round: _, rounds: __, ...own } = flags;
-  await runPeerCommand(own, flags.folder ?? peerFolder(checkpoint), config.rounds, (choices) =>
+  await runPeerCommand(own, flags.folder ?? peerFolder(checkpoint), (choices) =>
     ticket === undefined
       ? startRun(config, { ...choices, checkpoint })
       : joinRun(ticket, { ...choices, checkpoint }),
@@ -51,10 +51,8 @@ async function commonRound(
 async function resumeAll(checkpoints: readonly LoadedCheckpoint[], flags: Flags): Promise<void> {
   const names = new Map<string, string>();
   const nameOf = (folder: string) => folder.split("/").at(-1)!;
-  const { manifest } = checkpoints[0]!;
   const progress = createProgress({
     mode: progressMode(flags.json ?? false, process.stdout),
-    rounds: flags.rounds ?? parseConfig(manifest.config).rounds,
     peers: checkpoints.length,
     nameOf: (peer) => names.get(peer) ?? shortPeer(peer),
     stream: process.stdout,

@@ -22,11 +22,8 @@ export function runCommand(): Command {
     .addHelpText("after", configHelp())
     .action(async (path: string, flags: PeerFlags) => {
       const config = await loadConfig(path);
-      await runPeerCommand(
-        flags,
-        flags.folder ?? `runs/${config.name}/peers/first`,
-        config.rounds,
-        (choices) => startRun(config, choices),
+      await runPeerCommand(flags, flags.folder ?? `runs/${config.name}/peers/first`, (choices) =>
+        startRun(config, choices),
       );
     });
   return withPeerOptions(command);

@@ -36,7 +36,6 @@ export function demoConfig(options: DemoOptions): RunConfigInput {
   return {
     name: "demo",
     seed: options.seed,
-    rounds: options.rounds,
     peersMin: options.peers,
     peersMax: options.peers,
     trainer: {
@@ -105,7 +104,6 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   const names = new Map<string, string>();
   const progress = createProgress({
     mode: progressMode(options.json, process.stdout),
-    rounds: options.rounds,
     peers: options.peers,
     nameOf: (peer) => names.get(peer) ?? shortPeer(peer),
     stream: process.stdout,
