@@ -9,6 +9,7 @@ export const errorCodes = {
   ERR_CHECKPOINT: "a checkpoint is torn, foreign or absent; the message names the file",
   ERR_REFUSED: "the coordinator does not admit this peer; the message says why",
   ERR_DIVERGED: "peers that must hold the same bits do not; the message names them",
+  ERR_TRAINER: "the trainer failed; the message has the step and the trainer's own words",
   ERR_UNREACHABLE: "a peer could not be reached in the time given",
   ERR_RUN_ENDED: "the run has ended; the message says why",
 } as const;

@@ -1,13 +1,26 @@
 /** Who may take part: hellos, shards, leaves. */
 import type { ErrorCode } from "../base/errors.js";
 import type { Applied, Hello } from "./messages.js";
-import { endRun, holdsState, lose, type PeerState, record, refuse, send, type Turn, wait } from "./state.js";
+import {
+  candidates,
+  endRun,
+  FORGIVEN_ROUNDS,
+  faultsOf,
+  holdsState,
+  lose,
+  type PeerState,
+  record,
+  refuse,
+  send,
+  type Turn,
+  wait,
+} from "./state.js";
 
 type OpenHello = Omit<Hello, "secret">;
 
 /** Why the peer is not admitted, or null. */
 function refusal(turn: Turn, peer: string, hello: OpenHello): { code: ErrorCode; reason: string } | null {
-  const { charter, strikes } = turn.state;
+  const { charter } = turn.state;
   if (hello.runId !== charter.runId) {
     const reason = `its ticket is for run ${hello.runId}, this is run ${charter.runId}; ask for a new ticket`;
     return { code: "ERR_REFUSED", reason };
@@ -16,9 +29,12 @@ function refusal(turn: Turn, peer: string, hello: OpenHello): { code: ErrorCode;
     const reason = `its recipe ${hello.recipeDigest} is not the run's ${charter.recipeDigest}; join with the ticket alone`;
     return { code: "ERR_REFUSED", reason };
   }
-  const faults = strikes.get(peer) ?? 0;
+  const faults = faultsOf(turn.state, peer);
   if (faults >= charter.settings.strikesMax) {
-    return { code: "ERR_REFUSED", reason: `it was taken out of the run ${faults} times` };
+    return {
+      code: "ERR_REFUSED",
+      reason: `it was taken out of the run ${faults} times within ${FORGIVEN_ROUNDS} rounds`,
+    };
   }
   return null;
 }
@@ -138,7 +154,7 @@ export function hear(turn: Turn, peer: string, hello: OpenHello, fresh: boolean)
   learnState(turn, peer);
   const { round } = state.record;
   const held = holdsState(state, peer) ? "with" : "without";
-  wait(turn, peer, `in the next view of the run (${held} the state of round ${round})`);
+  wait(turn, peer, `for the next round (it comes ${held} the state of round ${round})`);
   turn.reasons.push(`${peer} is ready, ${held} the state of round ${round}`);
 }
 
@@ -160,17 +176,24 @@ export function caughtUp(turn: Turn, peer: string, message: Applied): void {
   endRun(turn, reason, "ERR_DIVERGED");
 }
 
-/** Members go at the next boundary, others at once. */
+/** Members go at the next boundary, others at once, unless they alone hold what the peers that stay need. */
 export function askToLeave(turn: Turn, peer: string): void {
   const there = turn.state.peers.get(peer);
   if (there === undefined) return;
   there.leaving = true;
   turn.reasons.push(`${peer} asks to leave`);
-  if (!there.member) release(turn, peer);
+  if (!there.member) releaseLeavers(turn);
 }
 
-/** Lets go a peer that asked to leave. */
-export function release(turn: Turn, peer: string): void {
+/** Lets go those who asked to leave and are not needed; a boundary, or they are in no view. */
+export function releaseLeavers(turn: Turn): void {
+  const needed = candidates(turn.state);
+  for (const [peer, there] of [...turn.state.peers]) {
+    if (there.leaving && !there.member && !there.catching && !needed.includes(peer)) release(turn, peer);
+  }
+}
+
+function release(turn: Turn, peer: string): void {
   const reason = `left the run at round ${turn.state.record.round}`;
   send(turn, peer, { type: "end", reason, code: null });
   turn.actions.push({ type: "close", peer });

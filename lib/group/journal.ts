@@ -92,6 +92,8 @@ export function openJournal(path: string): Journal {
 
 /** Result code of SQLite for a file that another process has locked. */
 const SQLITE_BUSY = 5;
+/** For a disk that is full. */
+const SQLITE_FULL = 13;
 
 function sqliteCode(error: unknown): number | undefined {
   return (error as { errcode?: number }).errcode;
@@ -236,5 +238,8 @@ function torn(path: string, why: string, cause?: unknown): GradmeshError {
 
 function ioError(path: string, cause: unknown): GradmeshError {
   if (cause instanceof GradmeshError) return cause;
-  return new GradmeshError("ERR_IO", `the journal ${path} cannot be written: ${message(cause)}`, { cause });
+  const cure = sqliteCode(cause) === SQLITE_FULL ? "; free some space and start it again in its folder" : "";
+  return new GradmeshError("ERR_IO", `the journal ${path} cannot be written: ${message(cause)}${cure}`, {
+    cause,
+  });
 }

@@ -11,7 +11,8 @@ export interface ConnectionOptions {
   connect(signal: AbortSignal): Promise<Channel>;
   clock: Clock;
   random: () => number;
-  reconnectLimitMs: number;
+  /** How long the coordinator may stay away; asked whenever it is away, as the run's own limit is learnt later. */
+  reconnectLimitMs(): number;
   /** A channel is open, its first words are due. */
   onOpen(): void;
   onMessage(message: CoordinatorMessage): void;
@@ -50,12 +51,13 @@ class LastingConnection implements Connection {
 
   /** Connects, converses, and connects again, until the end. */
   async #run(): Promise<void> {
-    const { clock, reconnectLimitMs, random } = this.#options;
+    const { clock, random } = this.#options;
     const { signal } = this.#stop;
     let awaySince = clock.now();
     let attempt = 0;
     let cause: unknown;
     while (!signal.aborted) {
+      const reconnectLimitMs = this.#options.reconnectLimitMs();
       try {
         await this.#converse(await this.#open(Math.max(1, awaySince + reconnectLimitMs - clock.now())));
         cause = undefined;
@@ -68,7 +70,7 @@ class LastingConnection implements Connection {
         attempt = 0;
       }
       this.#welcomed = false;
-      if (clock.now() - awaySince >= reconnectLimitMs) {
+      if (clock.now() - awaySince >= this.#options.reconnectLimitMs()) {
         this.#fail(this.#unreachable(cause));
         return;
       }
@@ -92,10 +94,10 @@ class LastingConnection implements Connection {
   }
 
   #unreachable(cause: unknown): GradmeshError {
-    const { address, reconnectLimitMs } = this.#options;
+    const { address } = this.#options;
     const why = cause === undefined ? "it closed the connection" : asGradmeshError(cause).message;
     const cure = "check that its process runs and that the address can be reached from here";
-    const text = `the coordinator at ${address} was away for ${reconnectLimitMs} ms (${why}); ${cure}`;
+    const text = `the coordinator at ${address} was away for ${this.#options.reconnectLimitMs()} ms (${why}); ${cure}`;
     return new GradmeshError("ERR_UNREACHABLE", text, { cause });
   }
 

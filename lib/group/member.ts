@@ -67,8 +67,8 @@ export interface MemberOptions {
   clock: Clock;
   /** A number in [0, 1) that spreads the attempts of many peers. */
   random?(): number;
-  /** How long the coordinator may stay away, at the start and later. */
-  reconnectLimitMs: number;
+  /** How long the coordinator may stay away, at the start and later; asked each time. */
+  reconnectLimitMs(): number;
   signal?: AbortSignal;
 }
 
@@ -99,13 +99,19 @@ export interface Member {
 /** Messages that wait for the loop; beyond, news is dropped, which the loop can do without. */
 const QUEUE_MESSAGES_MAX = 256;
 
+interface ViewMembers {
+  epoch: number;
+  round: number;
+  members: string[];
+}
+
 class CoordinatedMember implements Member {
   readonly #options: MemberOptions;
   readonly #queue = createMessageQueue();
   readonly #connection: Connection;
   #closed = false;
   #welcomed = false;
-  #view: { epoch: number; round: number; controller: AbortController } | null = null;
+  #view: (ViewMembers & { controller: AbortController }) | null = null;
   /** The voted result whose commit was not applied yet. */
   #pending: Pending | null = null;
   #applied: { round: number; metrics: Metrics } | null = null;
@@ -114,12 +120,12 @@ class CoordinatedMember implements Member {
 
   constructor(options: MemberOptions) {
     this.#options = options;
-    const { address, clock, reconnectLimitMs, random = Math.random } = options;
+    const { address, clock, random = Math.random } = options;
     this.#connection = createConnection({
       address,
       clock,
       random,
-      reconnectLimitMs,
+      reconnectLimitMs: () => options.reconnectLimitMs(),
       connect: (signal) => options.connect(signal),
       onOpen: () => {
         this.hello();
@@ -174,17 +180,25 @@ class CoordinatedMember implements Member {
     const last = this.#view;
     const { epoch, round } = message;
     if (last !== null && (epoch < last.epoch || (epoch === last.epoch && round <= last.round))) return;
-    this.#voidView(`epoch ${epoch} of round ${round} has begun`);
+    this.#voidView(`epoch ${epoch} of round ${round} has begun`, lostSince(last, message));
     // A later view of the run means that no older result will be committed any more.
     this.#pending = null;
     const controller = new AbortController();
-    this.#view = { epoch, round, controller };
+    const members = message.members.map(({ peerId }) => peerId);
+    this.#view = { epoch, round, members, controller };
     const live: LiveView = { ...message, signal: controller.signal };
     this.#queue.push(live);
   }
 
-  #voidView(reason: string): void {
-    this.#view?.controller.abort(new GradmeshError("ERR_ABORTED", `the view is void: ${reason}`));
+  /** @param lost members whose loss voids it: the same error as on members that find the loss by themselves. */
+  #voidView(reason: string, lost: readonly string[] = []): void {
+    const error =
+      lost.length === 0
+        ? new GradmeshError("ERR_ABORTED", `the view is void: ${reason}`)
+        : new GradmeshError("ERR_PEER_LOST", `${lost.join(", ")} lost, says the coordinator: ${reason}`, {
+            detail: { peers: lost },
+          });
+    this.#view?.controller.abort(error);
   }
 
   #fail(error: GradmeshError): void {
@@ -249,6 +263,12 @@ class CoordinatedMember implements Member {
     this.#queue.end();
     await this.#connection.close();
   }
+}
+
+/** Members of a view that are not in a later one of the same round; others go at the end of a round. */
+function lostSince(last: ViewMembers | null, view: View): string[] {
+  if (last?.round !== view.round) return [];
+  return last.members.filter((peer) => !view.members.some(({ peerId }) => peerId === peer));
 }
 
 /** Starts to connect at once. */

@@ -1,5 +1,5 @@
 /** Boundaries between rounds: which view comes next, pauses, and what is checked once every member has applied. */
-import { release } from "./admission.js";
+import { releaseLeavers } from "./admission.js";
 import type { Metrics, Notice } from "./messages.js";
 import { sameMembers } from "./record.js";
 import {
@@ -8,6 +8,7 @@ import {
   byRank,
   candidates,
   endRun,
+  faultsOf,
   type Gathering,
   holdsState,
   type Retries,
@@ -71,7 +72,7 @@ export function announce(
   const holders = members.filter((peer) => holdsState(state, peer));
   const targets = members.filter((peer) => !holdsState(state, peer));
   // A joiner whose sync failed before is given another source.
-  const faults = Math.max(0, ...targets.map((peer) => state.strikes.get(peer) ?? 0));
+  const faults = Math.max(0, ...targets.map((peer) => faultsOf(state, peer)));
   const source = targets.length === 0 ? null : holders[faults % holders.length]!;
   for (const peer of state.record.members) {
     if (!members.includes(peer)) unseat(turn, peer, "lost", reason);
@@ -117,10 +118,8 @@ export function reopen(
 export function pause(turn: Turn, reason: string): void {
   const { state } = turn;
   const untold = state.record.commit !== null && state.record.stateDigest === null;
-  for (const [peer, there] of [...state.peers]) {
-    there.member = false;
-    if (there.leaving) release(turn, peer);
-  }
+  for (const there of state.peers.values()) there.member = false;
+  releaseLeavers(turn);
   state.phase = { name: "gathering", expected: [], until: null, untold, reports: new Map() };
   for (const [peer, there] of state.peers) {
     if (there.ready) wait(turn, peer, `the run waits for peers: ${reason}`);
@@ -137,10 +136,11 @@ function openRound(turn: Turn, reason: string): void {
     endRun(turn, "complete", null);
     return;
   }
-  for (const [peer, there] of [...state.peers]) {
-    if (there.leaving) release(turn, peer);
-  }
   const members = candidates(state);
+  for (const [peer, there] of state.peers) {
+    if (there.leaving && !members.includes(peer)) unseat(turn, peer, "left", "it asked to leave");
+  }
+  releaseLeavers(turn);
   const enough = members.length >= settings.membersMin;
   if (enough && members.some((peer) => holdsState(state, peer))) announce(turn, members, reason, null);
   else
@@ -181,6 +181,7 @@ export function settleGathering(turn: Turn, phase: Gathering): void {
   const { state, now } = turn;
   const { settings } = state.charter;
   const expired = phase.until !== null && now >= phase.until;
+  releaseLeavers(turn);
   const ready = candidates(state);
   learnStart(turn, ready);
   if (!ready.some((peer) => holdsState(state, peer))) {

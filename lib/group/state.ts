@@ -67,8 +67,8 @@ export interface CoordinatorState {
   record: RunRecord;
   phase: Phase;
   peers: Map<string, PeerState>;
-  /** Evictions and failed syncs by peer. */
-  strikes: Map<string, number>;
+  /** Evictions and failed syncs by peer, and the round of the last one. */
+  strikes: Map<string, { faults: number; round: number }>;
   /** Members as told in the last notice. */
   told: string[];
   /** Why members went since the last notice. */
@@ -153,13 +153,21 @@ export function holdsState(state: CoordinatorState, peer: string): boolean {
   return stateDigest !== null && there?.round === round && there.stateDigest === stateDigest;
 }
 
-/** Peers that may be in the next view, in rank order: by shard. */
+/**
+ * Peers that may be in the next view, in rank order: by shard. One that asked to leave is among them while others are
+ * there and nobody but leavers holds the state: it gives the state to them first.
+ */
 export function candidates(state: CoordinatorState): string[] {
-  const usable = [...state.peers].filter(([, peer]) => peer.ready && !peer.leaving && !peer.catching);
-  return byRank(
-    state,
-    usable.map(([peer]) => peer),
-  );
+  const usable = [...state.peers].filter(([, peer]) => peer.ready && !peer.catching);
+  const ranked = (leaving: boolean) =>
+    byRank(
+      state,
+      usable.flatMap(([peer, there]) => (there.leaving === leaving ? [peer] : [])),
+    );
+  const stayers = ranked(false);
+  if (stayers.length === 0 || stayers.some((peer) => holdsState(state, peer))) return stayers;
+  const giver = ranked(true).find((peer) => holdsState(state, peer));
+  return giver === undefined ? stayers : byRank(state, [...stayers, giver]);
 }
 
 export function byRank(state: CoordinatorState, peers: readonly string[]): string[] {
@@ -192,12 +200,21 @@ export function refuse(turn: Turn, peer: string, code: ErrorCode, reason: string
   lose(turn, peer, reason);
 }
 
-/** Counts a fault against a peer that stays connected: it waits for the next boundary, or is refused for good. */
+/** A peer that caused no fault for so many rounds is as good as any: a long run forgives what happened long ago. */
+export const FORGIVEN_ROUNDS = 20;
+
+/** Faults that still count against a peer. */
+export function faultsOf(state: CoordinatorState, peer: string): number {
+  const strikes = state.strikes.get(peer);
+  return strikes === undefined || state.record.round - strikes.round >= FORGIVEN_ROUNDS ? 0 : strikes.faults;
+}
+
+/** Counts a fault against a peer that stays connected: it waits for the next boundary, or is refused for a while. */
 export function strike(turn: Turn, peer: string, reason: string): void {
   const { strikes, charter } = turn.state;
   unseat(turn, peer, "lost", reason);
-  const count = (strikes.get(peer) ?? 0) + 1;
-  strikes.set(peer, count);
+  const count = faultsOf(turn.state, peer) + 1;
+  strikes.set(peer, { faults: count, round: turn.state.record.round });
   if (count >= charter.settings.strikesMax) {
     refuse(
       turn,

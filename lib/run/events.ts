@@ -20,6 +20,8 @@ export type RunEvent =
       runId: string;
       shard: number;
       round: number;
+      /** Of the whole run. */
+      rounds: number;
       parameters: number;
       backend: string;
     }
@@ -54,6 +56,8 @@ export type RunEvent =
     }
   | { type: "membership"; change: "joined" | "left" | "lost"; subject: string; reason: string; epoch: number }
   | { type: "checkpoint"; peer: string; round: number; path: string }
+  /** Something went wrong that the peer can do without; it goes on. */
+  | { type: "warning"; peer: string; round: number; code: string; reason: string }
   | { type: "ended"; peer: string; reason: string; round: number; stateDigest: string };
 
 /** An event as printed: with the milliseconds since the epoch at which it happened. */

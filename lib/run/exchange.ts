@@ -135,10 +135,9 @@ export class Exchange {
     const sent = error.detail.bytesSent ?? 0;
     this.#account.bytesSent += sent;
     this.#account.bytesRetried += sent;
-    const lost = [...(error.detail.peers ?? [])];
-    emit({ type: "failed", peer: self, epoch, round, code: error.code, lost, reason: error.message });
-    if (!view.signal.aborted)
-      member.vote({ epoch, round, outcome: "failed", code: error.code, lost, reason: error.message });
+    const failure = failureOf(view, error);
+    emit({ type: "failed", peer: self, epoch, round, ...failure });
+    if (!view.signal.aborted) member.vote({ epoch, round, outcome: "failed", ...failure });
   }
 
   /** What the calls of one view have in common. */
@@ -181,17 +180,8 @@ export class Exchange {
     try {
       this.#account.bytesSent += await this.#transfer(view, replica.shared, true);
     } catch (error) {
-      const { code, message, detail } = asGradmeshError(error);
       const { epoch, round } = view;
-      emit({
-        type: "failed",
-        peer: self,
-        epoch,
-        round,
-        code,
-        lost: [...(detail.peers ?? [])],
-        reason: message,
-      });
+      emit({ type: "failed", peer: self, epoch, round, ...failureOf(view, asGradmeshError(error)) });
     }
   }
 
@@ -215,6 +205,12 @@ export class Exchange {
     emit({ type: "synced", peer: self, round, source, bytes, seconds });
     return true;
   }
+}
+
+/** What to say of a failure: why the view is void, where it is, for its cancelled work knows only that it was cancelled. */
+function failureOf(view: LiveView, error: GradmeshError): { code: string; lost: string[]; reason: string } {
+  const { code, message, detail } = view.signal.aborted ? asGradmeshError(view.signal.reason) : error;
+  return { code, lost: [...(detail.peers ?? [])], reason: message };
 }
 
 function emptyAccount(round: number): RoundAccount {

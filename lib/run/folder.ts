@@ -6,7 +6,13 @@ import { writeFileAtomic } from "../base/atomic-file.js";
 import { GradmeshError } from "../base/errors.js";
 
 const port = z.int().min(1).max(65_535);
-const lastSchema = z.strictObject({ runId: z.string(), controlPort: port, leads: z.boolean() });
+const lastSchema = z.strictObject({
+  runId: z.string(),
+  controlPort: port,
+  leads: z.boolean(),
+  /** The run that it led has ended, and its members were told. */
+  over: z.boolean().default(false),
+});
 
 /** The run this folder was last used for, so that a restarted peer comes back under the same address. */
 export type LastRun = z.infer<typeof lastSchema>;

@@ -6,8 +6,8 @@ import { GradmeshError } from "../base/errors.js";
 import type { CheckpointManifest } from "../checkpoint/checkpoint.js";
 import { type CoordinatorHost, createCoordinatorHost } from "../group/coordinator-host.js";
 import { createJournal, type Journal, openJournal } from "../group/journal.js";
-import { GROUP_PROTOCOL, type Notice } from "../group/messages.js";
-import { type Charter, defaultRunSettings } from "../group/record.js";
+import { GROUP_PROTOCOL } from "../group/messages.js";
+import { type Charter, defaultRunSettings, type RunRecord } from "../group/record.js";
 import type { Channel } from "../peer/channel.js";
 import type { Host } from "../peer/host.js";
 import { channelPair } from "../peer/memory-channel.js";
@@ -75,15 +75,16 @@ export async function openRun(
   const last = from === null ? await folder.last() : null;
   if (last?.leads && existsSync(folder.journal(last.runId))) {
     const journal = openJournal(folder.journal(last.runId));
-    if (journal.record.ended === null) {
-      if (journal.charter.recipeDigest === recipe) return journal;
-      journal.close();
+    // A run whose end was not told to its members is led once more, to tell them.
+    const { ended } = journal.record;
+    const goesOn = ended === null || !last.over;
+    if (goesOn && journal.charter.recipeDigest === recipe) return journal;
+    journal.close();
+    if (ended === null)
       throw new GradmeshError(
         "ERR_CONFIG",
         `${folder.path} holds an unfinished run of another config or other data; give another --folder, or what it was started with`,
       );
-    }
-    journal.close();
   }
   const runId = newRunId(recipe);
   const journal = createJournal(
@@ -101,16 +102,29 @@ export async function openRun(
 
 export interface Lead {
   readonly ticket: string;
+  readonly record: RunRecord;
   /** A channel of the first peer to its own coordinator. */
   connect(): Channel;
-  /** Waits, for a bounded time, until every other member has heard the end, then stops. */
-  close(): Promise<void>;
+  /** Waits, for a bounded time, until every other member has heard the end, then stops. True when the run has ended. */
+  close(): Promise<boolean>;
 }
 
-/** Hosts the coordinator of the journal's run on this peer's host. */
-export async function lead(journal: Journal, host: Host, onNotice: (notice: Notice) => void): Promise<Lead> {
-  const coordinator: CoordinatorHost = createCoordinatorHost({ journal, clock: systemClock, onNotice });
-  await host.handle(GROUP_PROTOCOL, (channel) => coordinator.serve(channel));
+/**
+ * Hosts the coordinator of the journal's run on this peer's host.
+ * @param onFailure called when it can lead no longer: its journal cannot be written.
+ */
+export async function lead(journal: Journal, host: Host, onFailure: (error: unknown) => void): Promise<Lead> {
+  const coordinator: CoordinatorHost = createCoordinatorHost({ journal, clock: systemClock });
+  coordinator.ended.catch(onFailure);
+  // Members of a run that had ended before this process led it; they come to hear of the end.
+  const { record, charter } = journal;
+  const untold = new Set(record.ended === null ? [] : record.members);
+  untold.delete(host.peerId);
+  const farewellMs = untold.size > 0 ? charter.settings.recoverLimitMs : FAREWELL_LIMIT_MS;
+  await host.handle(GROUP_PROTOCOL, (channel) => {
+    void channel.closed.then(() => untold.delete(channel.remote));
+    coordinator.serve(channel);
+  });
   return {
     ticket: formatTicket({
       runId: journal.charter.runId,
@@ -118,18 +132,22 @@ export async function lead(journal: Journal, host: Host, onNotice: (notice: Noti
       addresses: host.addresses(),
       secret: Uint8Array.from(Buffer.from(journal.secret, "base64url")),
     }),
+    get record() {
+      return coordinator.state.record;
+    },
     connect() {
       const [own, served] = channelPair(host.peerId, host.peerId);
       coordinator.serve(served);
       return own;
     },
     async close() {
-      const until = systemClock.now() + FAREWELL_LIMIT_MS;
+      const until = systemClock.now() + farewellMs;
       const ended = coordinator.state.record.ended !== null;
-      while (ended && coordinator.state.peers.size > 0 && systemClock.now() < until)
-        await systemClock.sleep(20);
+      const waiting = () => coordinator.state.peers.size > 0 || untold.size > 0;
+      while (ended && waiting() && systemClock.now() < until) await systemClock.sleep(20);
       await coordinator.close();
       journal.close();
+      return ended;
     },
   };
 }

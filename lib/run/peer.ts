@@ -1,6 +1,6 @@
 /** A peer's whole life in a run: it joins, works through views and commits, keeps checkpoints, and ends with the run. */
 import { systemClock } from "../base/clock.js";
-import { type ErrorCode, errorCodes, GradmeshError } from "../base/errors.js";
+import { asGradmeshError, type ErrorCode, errorCodes, GradmeshError } from "../base/errors.js";
 import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
 import { createMember, type LiveView, type Member, type MemberMessage } from "../group/member.js";
 import { type Commit, GROUP_PROTOCOL, type Notice, type Welcome } from "../group/messages.js";
@@ -11,7 +11,7 @@ import { parseTicket } from "../peer/ticket.js";
 import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
 import type { FaultPlan } from "./exchange.js";
-import { PeerFolder } from "./folder.js";
+import { type LastRun, PeerFolder } from "./folder.js";
 import { type Lead, lead, openRun } from "./lead.js";
 import { type LocalOptions, Training } from "./training.js";
 
@@ -38,6 +38,9 @@ export interface PeerResult {
   stateDigest: string;
 }
 
+/** How long the coordinator may stay away before its welcome tells the run's own limit. */
+const RECONNECT_LIMIT_MS = 60_000;
+
 class Peer {
   readonly #options: PeerOptions;
   readonly #folder: PeerFolder;
@@ -46,6 +49,8 @@ class Peer {
   #member: Member | null = null;
   #training: Training | null = null;
   #runId = "";
+  /** What the folder remembers of this run. */
+  #last: LastRun | null = null;
   /** The work on views, one after the other. */
   #working: Promise<void> = Promise.resolve();
   #failure: unknown = null;
@@ -58,7 +63,7 @@ class Peer {
   async run(): Promise<PeerResult> {
     const { signal } = this.#options;
     const onAbort = () => {
-      if (this.#lead === null) this.#member?.leave();
+      if (this.#lead === null) this.#leave();
       else void this.#member?.close();
     };
     try {
@@ -70,6 +75,18 @@ class Peer {
       signal.removeEventListener("abort", onAbort);
       await this.#close();
     }
+  }
+
+  #leave(): void {
+    const reason = "for the end of the round, to leave the run";
+    this.#options.emit({ type: "waiting", peer: this.#host!.peerId, reason });
+    this.#member!.leave();
+  }
+
+  /** The run's config, as far as it is known. */
+  get #config(): RunConfig | null {
+    const { role } = this.#options;
+    return role.kind === "first" ? role.config : (this.#training?.config ?? null);
   }
 
   /** Key, host, coordinator or the way to it. */
@@ -93,7 +110,8 @@ class Peer {
       );
     const link = role.kind === "first" ? await this.#startRun(role.config) : this.#wayTo(role.ticket);
     const controlPort = Number(/\/tcp\/(\d+)/.exec(host.addresses()[0] ?? "")?.[1]);
-    await this.#folder.remember({ runId: this.#runId, controlPort, leads: role.kind === "first" });
+    this.#last = { runId: this.#runId, controlPort, leads: role.kind === "first", over: false };
+    await this.#folder.remember(this.#last);
     this.#member = createMember({
       ...link,
       runId: this.#runId,
@@ -103,8 +121,9 @@ class Peer {
         ...(this.#training?.replica.standing ?? { round: -1, stateDigest: null }),
       }),
       clock: systemClock,
-      reconnectLimitMs: link.reconnectLimitMs,
+      reconnectLimitMs: () => this.#config?.network.reconnectLimitMs ?? RECONNECT_LIMIT_MS,
     });
+    if (this.#failure !== null) throw this.#failure;
     if (this.#lead !== null) emit({ type: "ticket", peer: host.peerId, ticket: this.#lead.ticket });
   }
 
@@ -112,13 +131,12 @@ class Peer {
     const { checkpoint } = this.#options;
     const journal = await openRun(this.#folder, config, checkpoint?.manifest ?? null);
     this.#runId = journal.charter.runId;
-    const leading = await lead(journal, this.#host!, () => {});
+    const leading = await lead(journal, this.#host!, (error) => void this.#fail(error));
     this.#lead = leading;
     return {
       secret: journal.secret,
       address: "this process",
       connect: async () => leading.connect(),
-      reconnectLimitMs: config.network.reconnectLimitMs,
     };
   }
 
@@ -130,8 +148,6 @@ class Peer {
       secret: Buffer.from(ticket.secret).toString("base64url"),
       address: ticket.addresses[0]!,
       connect: (signal: AbortSignal) => host.connect(ticket, GROUP_PROTOCOL, signal),
-      // The run's own limit is not known before the welcome.
-      reconnectLimitMs: 60_000,
     };
   }
 
@@ -166,10 +182,15 @@ class Peer {
     try {
       await this.#training!.work(view);
     } catch (error) {
-      // This peer cannot go on; the loop ends with the reason, and the others with a lost peer.
-      this.#failure = error;
-      await this.#member!.close();
+      // For the others this peer is lost.
+      await this.#fail(error);
     }
+  }
+
+  /** This peer cannot go on; the loop ends with the reason. */
+  async #fail(error: unknown): Promise<void> {
+    this.#failure ??= error;
+    await this.#member?.close();
   }
 
   async #welcome(welcome: Welcome): Promise<void> {
@@ -200,6 +221,7 @@ class Peer {
       runId: this.#runId,
       shard: replica.shard,
       round,
+      rounds: training.config.rounds,
       parameters: replica.parameters,
       backend,
     });
@@ -225,8 +247,15 @@ class Peer {
       },
     });
     // The next view waits in the queue meanwhile, so nothing changes the tensors while they are written.
-    const path = await training.keepCheckpoint(commit.epoch);
-    if (path !== null) this.#options.emit({ type: "checkpoint", peer, round, path });
+    try {
+      const path = await training.keepCheckpoint(commit.epoch);
+      if (path !== null) this.#options.emit({ type: "checkpoint", peer, round, path });
+    } catch (error) {
+      // A full disk costs this checkpoint, not the run: the others hold the state, and older checkpoints stay.
+      const { code, message } = asGradmeshError(error);
+      if (code !== "ERR_IO") throw error;
+      this.#options.emit({ type: "warning", peer, round, code, reason: message });
+    }
   }
 
   #tell(notice: Notice): void {
@@ -236,14 +265,14 @@ class Peer {
   }
 
   async #end(reason: string, code: string | null): Promise<PeerResult> {
+    // A view that the end has cut off still tells how it ended.
+    await this.#working;
     if (code !== null) {
       const known = Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : "ERR_RUN_ENDED";
       throw new GradmeshError(known, reason);
     }
-    const { round, stateDigest: digest } = this.#training?.replica.standing ?? {
-      round: -1,
-      stateDigest: null,
-    };
+    const standing = this.#training?.replica.standing ?? this.#lead?.record;
+    const { round, stateDigest: digest } = standing ?? { round: -1, stateDigest: null };
     const stateDigest = digest ?? "";
     this.#options.emit({ type: "ended", peer: this.#host!.peerId, reason, round, stateDigest });
     return { reason, round, stateDigest };
@@ -251,7 +280,9 @@ class Peer {
 
   async #close(): Promise<void> {
     await this.#member?.close();
-    await this.#lead?.close();
+    const over = await this.#lead?.close();
+    // Where this cannot be kept, the next start only tells the end once more.
+    if (over === true) await this.#folder.remember({ ...this.#last!, over }).catch(() => {});
     await this.#training?.disconnect();
     await this.#working;
     await this.#training?.close();

@@ -112,7 +112,7 @@ export class Replica {
 
   /** Mean loss over the validation data, which is the same on every peer. */
   async evaluate(): Promise<number> {
-    return (await this.#trainer.evaluate()).loss;
+    return (await trainerWork("in its evaluation", () => this.#trainer.evaluate())).loss;
   }
 
   /**
@@ -131,7 +131,7 @@ export class Replica {
     let step = first;
     let sum = 0;
     do {
-      sum += (await this.#trainer.step({ step })).loss;
+      sum += (await trainerWork(`in step ${step}`, () => this.#trainer.step({ step }))).loss;
       step += 1;
     } while (this.#strategy.actions(step, view).length === 0);
     await this.#outer.pseudoGradient(this.#trainer.parameters, this.delta);
@@ -199,5 +199,16 @@ export class Replica {
     await this.#training?.outcome.catch(() => {});
     this.#trainer.close();
     this.#outer.close();
+  }
+}
+
+/** @throws ERR_TRAINER with the words of a trainer that fails; gradmesh's own errors, such as the GPT's, as they are. */
+async function trainerWork<T>(when: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof GradmeshError) throw cause;
+    const words = cause instanceof Error ? cause.message : String(cause);
+    throw new GradmeshError("ERR_TRAINER", `the trainer failed ${when}: ${words}`, { cause });
   }
 }

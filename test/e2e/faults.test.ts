@@ -1,4 +1,6 @@
 /** Peers and the coordinator are killed, stopped and started again; the run completes with the same bits everywhere. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { withRun } from "./run.js";
@@ -71,6 +73,42 @@ test("the coordinator is killed in the middle of an all-reduce", () =>
     run.start("first", ["run", `${run.folder}/config.json`]);
     assert.ok(allEqual(await run.digests(["first", "second", "third"])));
     assert.is(run.history("second").size, 8);
+  }));
+
+test("a coordinator that was killed before its members heard of the end tells them when it is started again", () =>
+  withRun({ peersMin: 2, rounds: 3 }, async (run) => {
+    const ticket = await run.startAll([["second"]]);
+    const [digest] = await run.digests(["first", "second"]);
+    // What a kill between the journal's last fact and the last message leaves.
+    const path = join(run.peerFolder("first"), "peer.json");
+    const last = JSON.parse(await readFile(path, "utf8"));
+    assert.is(last.over, true);
+    await writeFile(path, JSON.stringify({ ...last, over: false }));
+    run.events.length = 0;
+    run.start("first", ["run", `${run.folder}/config.json`]);
+    run.start("second", ["join", ticket]);
+    const ends = await Promise.all(
+      ["first", "second"].map((name) => run.event("ended", (event) => event.name === name)),
+    );
+    assert.equal(
+      ends.map(({ reason }) => reason),
+      ["complete", "complete"],
+    );
+    assert.is(ends[0]?.stateDigest, digest);
+    for (const name of ["first", "second"]) assert.is((await run.exited(name)).code, 0);
+  }));
+
+test("the first peer is interrupted: it says so, and goes on when it is started again", () =>
+  withRun({ peersMin: 2, rounds: 30, strategy: { innerSteps: 20 } }, async (run) => {
+    await run.startAll([["second"]]);
+    await run.event("round", (event) => event.name === "second" && event.round === 3);
+    run.spare("first");
+    run.peer("first").kill("SIGINT");
+    assert.is((await run.exited("first")).code, 130);
+    assert.is(run.peer("first").stderr(), "error ERR_ABORTED: interrupted by SIGINT");
+    run.start("first", ["run", `${run.folder}/config.json`]);
+    assert.ok(allEqual(await run.digests(["first", "second"])));
+    assert.is(run.history("second").size, 30);
   }));
 
 test("a peer joins in the middle of a run", () =>

@@ -51,9 +51,14 @@ export class TestRun {
   readonly events: (TimedEvent & { name: string })[] = [];
   readonly #peers = new Map<string, PeerProcess>();
   readonly #exits = new Map<string, PeerExit>();
+  readonly #spared = new Set<string>();
   readonly #watchers = new Set<() => void>();
+  /** Hears each event as it comes. */
+  onEvent: (event: TimedEvent & { name: string }) => void = () => {};
 
-  private constructor(readonly folder: string) {}
+  private constructor(readonly folder: string) {
+    process.once("exit", this.#onExit);
+  }
 
   static async create(changes: Record<string, unknown> = {}): Promise<TestRun> {
     const folder = await mkdtemp(join(tmpdir(), "gradmesh-e2e-"));
@@ -73,7 +78,9 @@ export class TestRun {
   start(name: string, args: readonly string[]): PeerProcess {
     this.#exits.delete(name);
     const peer = startPeer(name, [...args, "--folder", this.peerFolder(name)], (event) => {
-      this.events.push({ ...event, name });
+      const named = { ...event, name };
+      this.events.push(named);
+      this.onEvent(named);
       this.#wake();
     });
     this.#peers.set(name, peer);
@@ -98,6 +105,11 @@ export class TestRun {
     return peer;
   }
 
+  /** The failure of this peer is part of the test. */
+  spare(name: string): void {
+    this.#spared.add(name);
+  }
+
   #wake(): void {
     for (const watcher of this.#watchers) watcher();
   }
@@ -107,7 +119,9 @@ export class TestRun {
     for (;;) {
       const found = look();
       if (found !== undefined && found !== false) return found;
-      const bad = [...this.#exits].find(([, exit]) => exit.code !== 0 && exit.signal === null);
+      const bad = [...this.#exits].find(
+        ([name, exit]) => exit.code !== 0 && exit.signal === null && !this.#spared.has(name),
+      );
       if (bad !== undefined)
         throw new Error(
           `waiting for ${what}: ${bad[0]} ended with ${bad[1].code}: ${this.peer(bad[0]).stderr()}`,
@@ -151,8 +165,14 @@ export class TestRun {
     );
   }
 
+  /** A test that ends before its run leaves no process behind. */
+  readonly #onExit = () => {
+    for (const peer of this.#peers.values()) peer.kill("SIGKILL");
+  };
+
   /** Ends what is left and deletes the folder. */
   async close(): Promise<void> {
+    process.off("exit", this.#onExit);
     for (const peer of this.#peers.values()) peer.kill("SIGKILL");
     for (const name of this.#peers.keys()) await this.#peers.get(name)!.exited;
     await rm(this.folder, { recursive: true, force: true });

@@ -162,7 +162,7 @@ test("a member hears the code and the reason of a refusal", async ({ swarm }) =>
     },
     standing: () => ({ recipeDigest: null, addresses: [], round: -1, stateDigest: null }),
     clock: swarm.clock,
-    reconnectLimitMs: 5000,
+    reconnectLimitMs: () => 5000,
   };
   const member = createMember(options);
   let failure: unknown;

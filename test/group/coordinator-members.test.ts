@@ -136,6 +136,71 @@ test("a member leaves at the boundary, and is not lost", () => {
   ]);
 });
 
+/** The peer received the state that the view has sent to it. */
+function sync(machine: Machine, peer: string): void {
+  const { epoch, round } = machine.view;
+  machine.say(peer, { type: "synced", epoch, round, stateDigest: stateOf(round) });
+}
+
+test("the last holder of the state leaves only after it gave the state to those who stay", () => {
+  const machine = started(["A", "B", "C"]);
+  machine.round();
+  machine.hello("E", { round: -1, stateDigest: null });
+  machine.close("A", "B");
+  assert.is(machine.running(), "epoch 3 round 1: C");
+  machine.say("C", { type: "leave" });
+  machine.round();
+  assert.is(machine.running(), "epoch 4 round 2: C E");
+  assert.equal(machine.viewOf("E").sync, { source: "C", targets: ["E"] });
+  sync(machine, "E");
+  machine.round();
+  assert.is(machine.running(), "epoch 5 round 3: E");
+  assert.is(machine.last("C", "end").reason, "left the run at round 3");
+});
+
+test("the last holder of the state asks to leave while a restarted coordinator waits for others", () => {
+  const machine = started(["A", "B", "C"]);
+  machine.round();
+  machine.restart();
+  machine.hello("A", { round: -1, stateDigest: null });
+  machine.hello("C");
+  machine.say("C", { type: "leave" });
+  assert.is(machine.state.phase.name, "gathering");
+  machine.pass(3100);
+  assert.is(machine.running(), "epoch 2 round 1: A C");
+  sync(machine, "A");
+  machine.round();
+  assert.is(machine.running(), "epoch 3 round 2: A");
+});
+
+test("the last peer leaves at the boundary although it alone holds the state", () => {
+  const machine = started(["A", "B", "C"]);
+  machine.close("A", "B");
+  machine.say("C", { type: "leave" });
+  machine.round();
+  assert.is(machine.last("C", "end").reason, "left the run at round 1");
+});
+
+test("faults of long ago are forgiven", () => {
+  const machine = started(["A", "B", "C"], { strikesMax: 2 });
+  const slow = () => {
+    machine.done("A", "B");
+    machine.pass(5000);
+  };
+  const rejoin = () => {
+    machine.round();
+    sync(machine, "C");
+  };
+  slow();
+  rejoin();
+  for (let round = 0; round < 20; round += 1) machine.round();
+  slow();
+  assert.match(machine.last("C", "wait").reason, /no result/, "the first fault counts no more");
+  rejoin();
+  slow();
+  assert.is(machine.last("C", "refused").code, "ERR_REFUSED");
+});
+
 test("the run pauses below membersMin and goes on with whoever comes", () => {
   const machine = started(["A", "B", "C"], { membersMin: 2 });
   machine.round();

@@ -53,6 +53,20 @@ test("four peers run ten rounds", async ({ start }) => {
   );
 });
 
+test("a view that is void since a member was lost says who is lost", async ({ start }) => {
+  const swarm = start();
+  for (const name of names) swarm.join(name);
+  swarm.peers.get("C")!.held = true;
+  swarm.peers.get("D")!.held = true;
+  await swarm.until(() => swarm.collectives.size === 1, "a collective that waits for C and D");
+  const { signal } = swarm.peers.get("D")!.view!;
+  await swarm.kill("C");
+  await swarm.until(() => signal.aborted, "the end of the view");
+  const reason = signal.reason as GradmeshError;
+  assert.is(reason.code, "ERR_PEER_LOST");
+  assert.equal(reason.detail.peers, ["C"]);
+});
+
 test("a peer is killed in the middle of a collective, and joins again with its shard", async ({ start }) => {
   const swarm = start();
   for (const name of names) swarm.join(name);

@@ -130,6 +130,8 @@ export class SimulatedPeer {
   readonly applied: number[] = [];
   /** Rounds whose inner steps it took. */
   readonly trained: number[] = [];
+  /** The last view that it worked on. */
+  view: LiveView | null = null;
   /** It never comes to its collectives. */
   held = false;
   /** Time it takes to apply a commit. */
@@ -150,7 +152,7 @@ export class SimulatedPeer {
       standing: () => ({ ...this.standing }),
       clock: swarm.clock,
       random: () => 0.5,
-      reconnectLimitMs: 5000,
+      reconnectLimitMs: () => 5000,
     });
     this.#run().catch((error: Error) => {
       this.failure = error;
@@ -177,6 +179,7 @@ export class SimulatedPeer {
   }
 
   async #work(view: LiveView): Promise<void> {
+    this.view = view;
     const { epoch, round, members, sync, signal } = view;
     this.shard = members.find((member) => member.peerId === this.id)!.shard;
     if (sync?.targets.includes(this.id)) {

@@ -1,0 +1,51 @@
+/** The GPT as a trainer of one's own that fails on one shard at one step, or counts what its process holds. */
+import { appendFileSync, readdirSync } from "node:fs";
+import { createTrainer as createGpt } from "../../lib/trainer/gpt.js";
+import type { Trainer, TrainerContext } from "../../lib/trainer/trainer.js";
+
+interface OddOptions {
+  gpt: unknown;
+  /** What goes wrong in the step of this number on this shard. */
+  fault?: { shard: number; step: number; kind: "throw" | "nan" };
+  /** Where shard 0 adds a line to at each evaluation: what its process holds. */
+  census?: string;
+}
+
+/** What a process holds beside its memory. */
+export interface Census {
+  handles: number;
+  files: number;
+  residentBytes: number;
+}
+
+function census(): Census {
+  return {
+    handles: process.getActiveResourcesInfo().length,
+    files: readdirSync("/proc/self/fd").length,
+    residentBytes: process.memoryUsage.rss(),
+  };
+}
+
+export async function createTrainer(context: TrainerContext): Promise<Trainer> {
+  const { gpt, fault, census: path } = context.options as OddOptions;
+  const trainer: Trainer = await createGpt({ ...context, options: gpt });
+  return {
+    layout: trainer.layout,
+    parameters: trainer.parameters,
+    innerState: trainer.innerState,
+    fingerprint: trainer.fingerprint,
+    async step(at) {
+      const faulty = fault?.shard === context.shard && fault.step === at.step;
+      if (faulty && fault.kind === "throw") throw new Error("the data of this shard cannot be read");
+      const result = await trainer.step(at);
+      if (faulty) trainer.parameters[3] = Number.NaN;
+      return result;
+    },
+    async evaluate(signal) {
+      if (path !== undefined && context.shard === 0) appendFileSync(path, `${JSON.stringify(census())}\n`);
+      return trainer.evaluate(signal);
+    },
+    parametersChanged: () => trainer.parametersChanged?.(),
+    close: () => trainer.close(),
+  };
+}
