@@ -36,6 +36,7 @@ export function demoConfig(options: DemoOptions): RunConfigInput {
   return {
     name: "demo",
     seed: options.seed,
+    rounds: options.rounds,
     peersMin: options.peers,
     peersMax: options.peers,
     trainer: {
