@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { GradmeshError } from "../base/errors.js";
+import { type ErrorCode, errorCodes, GradmeshError } from "../base/errors.js";
 import type { TimedEvent } from "../run/events.js";
 import { type Progress, shortPeer } from "./progress.js";
 
@@ -98,6 +98,11 @@ export class Swarm {
       this.#processes.delete(name);
       if (exit.code === 0 || this.#options.expected(name, exit)) return;
       const words = peer.stderr() || "(it said nothing)";
+      const named = /^error (ERR_\w+): ([\s\S]*)/m.exec(words);
+      if (named !== null && Object.hasOwn(errorCodes, named[1]!)) {
+        this.fail(new GradmeshError(named[1] as ErrorCode, `${name}: ${named[2]}`));
+        return;
+      }
       this.fail(
         new GradmeshError("ERR_INTERNAL", `${name} ended with ${exit.signal ?? exit.code}:\n${words}`),
       );

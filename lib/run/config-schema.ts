@@ -55,7 +55,7 @@ export const configSchema = z.strictObject({
   name: text(100).default("run").describe("the run's name in tickets, reports and folders"),
   seed: integer(0, Number.MAX_SAFE_INTEGER, 1, "of every random number of the run"),
   rounds: integer(1, 1_000_000_000, 25, "outer steps after which the run ends"),
-  peersMin: integer(1, 16, 1, "peers that must be there for a round to begin"),
+  peersMin: integer(1, 16, 1, "peers that the run waits for before its first round"),
   peersMax: integer(1, 16, 16, "peers that are admitted at the same time"),
   trainer: trainer.prefault({}),
   strategy: strategyOptions.prefault({}),

@@ -17,6 +17,13 @@ const lastSchema = z.strictObject({
 /** The run this folder was last used for, so that a restarted peer comes back under the same address. */
 export type LastRun = z.infer<typeof lastSchema>;
 
+/** When a process started, in clock ticks since boot (field 22 of proc(5) stat); null when it is gone. */
+async function startOf(pid: string): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
+  // The name before it, in parentheses, may hold anything.
+  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+}
+
 export class PeerFolder {
   constructor(readonly path: string) {}
 
@@ -43,6 +50,22 @@ export class PeerFolder {
         },
       );
     }
+  }
+
+  /**
+   * Claims the folder for this process until it ends, however it ends.
+   * @throws ERR_CONFIG naming the process that has it.
+   */
+  async claim(): Promise<void> {
+    const path = join(this.path, "lock");
+    const holder = await readFile(path, "utf8").catch(() => "");
+    const [pid = "", startedAt = ""] = holder.trim().split(" ");
+    if (Number(pid) !== process.pid && pid !== "" && (await startOf(pid)) === startedAt)
+      throw new GradmeshError(
+        "ERR_CONFIG",
+        `process ${pid} uses the folder ${this.path}; end it first, or give another --folder`,
+      );
+    await writeFileAtomic(path, `${process.pid} ${await startOf(String(process.pid))}\n`);
   }
 
   /** Null when the folder was not used before. @throws ERR_CONFIG when peer.json is torn. */

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { systemClock } from "../base/clock.js";
 import { GradmeshError } from "../base/errors.js";
 import type { CheckpointManifest } from "../checkpoint/checkpoint.js";
+import { listRounds } from "../checkpoint/rounds.js";
 import { type CoordinatorHost, createCoordinatorHost } from "../group/coordinator-host.js";
 import { createJournal, type Journal, openJournal } from "../group/journal.js";
 import { GROUP_PROTOCOL } from "../group/messages.js";
@@ -86,6 +87,7 @@ export async function openRun(
         `${folder.path} holds an unfinished run of another config or other data; give another --folder, or what it was started with`,
       );
   }
+  if (from === null) await refuseUsedFolder(folder);
   const runId = newRunId(recipe);
   const journal = createJournal(
     folder.journal(runId),
@@ -98,6 +100,16 @@ export async function openRun(
     Date.now(),
   );
   return journal;
+}
+
+/** A new run's checkpoints would push out those of the run before. @throws ERR_CONFIG with what to do instead. */
+async function refuseUsedFolder(folder: PeerFolder): Promise<void> {
+  const newest = (await listRounds(folder.checkpoints)).find(({ manifest }) => manifest !== null)?.manifest;
+  if (newest === undefined || newest === null) return;
+  throw new GradmeshError(
+    "ERR_CONFIG",
+    `${folder.path} holds checkpoints of run ${newest.runId} up to round ${newest.round}; go on with "gradmesh resume ${folder.path}", or give another --folder for a new run`,
+  );
 }
 
 export interface Lead {

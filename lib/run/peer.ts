@@ -93,6 +93,7 @@ class Peer {
   async #open(): Promise<void> {
     const { role, listen, checkpoint, emit } = this.#options;
     await this.#folder.prepare();
+    await this.#folder.claim();
     const identity = await loadIdentity(this.#folder.identity);
     const last = await this.#folder.last();
     // A restarted peer must be found where it was; a port that was asked for by name goes first.

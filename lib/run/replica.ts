@@ -75,6 +75,7 @@ export class Replica {
       options: config.trainer.options,
       threads,
     });
+    checkTrainer(trainer, config.trainer.module);
     const replica = new Replica(options, trainer, strategy);
     await replica.#outer.start(trainer.parameters);
     await replica.#settle(0);
@@ -200,6 +201,20 @@ export class Replica {
     this.#trainer.close();
     this.#outer.close();
   }
+}
+
+/** A stranger's trainer is checked once, by what the contract asks of it. @throws ERR_TRAINER naming what is wrong. */
+function checkTrainer(trainer: Trainer, module: string): void {
+  const wrong = (what: string) => new GradmeshError("ERR_TRAINER", `the trainer "${module}": ${what}`);
+  if (typeof trainer !== "object" || trainer === null) throw wrong("createTrainer gave no object");
+  const { layout, parameters, innerState, fingerprint } = trainer;
+  if (!Number.isSafeInteger(layout?.elements)) throw wrong("layout must be a TensorLayout");
+  if (!(parameters instanceof Float32Array) || parameters.length !== layout.elements)
+    throw wrong(`parameters must be a Float32Array of layout.elements, ${layout.elements}`);
+  if (!Array.isArray(innerState)) throw wrong("innerState must be an array of named tensors");
+  if (typeof fingerprint !== "string" || fingerprint === "") throw wrong("fingerprint must be a text");
+  for (const name of ["step", "evaluate", "close"] as const)
+    if (typeof trainer[name] !== "function") throw wrong(`${name} must be a function`);
 }
 
 /** @throws ERR_TRAINER with the words of a trainer that fails; gradmesh's own errors, such as the GPT's, as they are. */

@@ -42,7 +42,7 @@ export interface Trainer {
   readonly parameters: Float32Array;
   /** What else a checkpoint keeps, as live views: inner optimizer moments. It stays on its peer, never averaged. */
   readonly innerState: readonly NamedTensor[];
-  /** SHA-256 of what must be equal on all peers (model, options, data), 64 hex characters; part of the run's id. */
+  /** Names what must be equal on all peers (model, options, data), such as a SHA-256 of it; part of the run's id. */
   readonly fingerprint: string;
   /**
    * One inner step. Steps do not overlap. After a rejection, an abort too, `parameters` and `innerState` are

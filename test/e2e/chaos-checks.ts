@@ -63,11 +63,21 @@ function exitProblems(life: Life, allowedErrors: readonly string[]): string[] {
   return [`${name} ended with ${exit.code}: ${stderr || "(it said nothing)"}`];
 }
 
+/** When the run was complete for the first that heard of it. */
+function completedAt(lives: readonly Life[]): number {
+  const ends = lives.flatMap(({ events }) => events.filter((event) => event.type === "ended"));
+  return Math.min(...ends.filter(({ reason }) => reason === "complete").map(({ at }) => at));
+}
+
 /** Everything that is wrong with a run, in words; empty when all is well. */
 export function violations(lives: readonly Life[], allowedErrors: readonly string[]): string[] {
+  const complete = completedAt(lives);
+  // Who slept through the end of the run finds no coordinator any more when it wakes.
+  const allowed = ({ exit }: Life) =>
+    exit !== null && exit.at > complete ? [...allowedErrors, "ERR_UNREACHABLE"] : allowedErrors;
   return [
     ...digestProblems(lives),
     ...lives.flatMap(orderProblems),
-    ...lives.flatMap((life) => exitProblems(life, allowedErrors)),
+    ...lives.flatMap((life) => exitProblems(life, allowed(life))),
   ];
 }

@@ -4,6 +4,8 @@ import type { NamedEvent } from "./chaos-checks.js";
 
 export const SILENCE_MS = 1500;
 const RECOVER_MS = 6000;
+/** Below the time in which a run must end for everybody, also for those who slept through its end. */
+const RECONNECT_MS = 20_000;
 
 /** Numbers that follow from the seed, one after the other. */
 export class Draw {
@@ -90,6 +92,7 @@ export function configOf(seed: number, rounds: number): Record<string, unknown> 
       encryption: pick(3, ["aes-256-gcm", "none"]),
       silenceLimitMs: SILENCE_MS,
       recoverLimitMs: RECOVER_MS,
+      reconnectLimitMs: RECONNECT_MS,
     },
     checkpoint: { everyRounds: 5, keep: 2 },
   };

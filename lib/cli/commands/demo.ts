@@ -35,6 +35,8 @@ export function reportLines(report: DemoReport, reportPath: string): string[] {
       `the kill          round ${kill.round}: seen ${kill.detectionSeconds > 0 ? `after ${formatSeconds(kill.detectionSeconds)}` : "at once"}, the survivors' commit after ${formatSeconds(kill.recoverySeconds)}; ` +
         `${formatBytes(kill.bytesRetried)} sent again, ${kill.innerStepsLost} inner steps lost`,
     );
+    if (kill.rejoinedRound === null)
+      lines.push("the return        too late: the run was over; give it more --rounds");
     if (kill.rejoinedRound !== null && kill.catchUpSeconds !== null)
       lines.push(
         `the return        contributes again in round ${kill.rejoinedRound}, caught up in ${formatSeconds(kill.catchUpSeconds)}`,

@@ -26,6 +26,21 @@ export interface Check {
 
 const vectorsUrl = new URL("../../../../test/vectors/", import.meta.url);
 
+/** What the environment asks for. */
+const wantedBackend = () => process.env.GRADMESH_FORCE_BACKEND ?? "auto";
+
+/** The backend that this machine's runs would use. */
+function checkBackend(found: Capabilities): Check {
+  const name = "backend";
+  try {
+    native.backendForce(wantedBackend());
+  } catch (error) {
+    return { name, ok: false, text: `GRADMESH_FORCE_BACKEND: ${asGradmeshError(error).message}` };
+  }
+  const { backend } = JSON.parse(native.capabilities()) as Capabilities;
+  return { name, ok: true, text: `${backend} (of ${found.backends.join(", ")})` };
+}
+
 /** Replays the golden vectors of one kind on every backend this CPU has; the digests must be those of the file. */
 async function replay(kind: "codec" | "op", backends: readonly string[]): Promise<Check[]> {
   const golden = JSON.parse(await readFile(new URL(`${kind}.json`, vectorsUrl), "utf8")) as Golden;
@@ -46,7 +61,7 @@ async function replay(kind: "codec" | "op", backends: readonly string[]): Promis
           : `different: ${wrong.join(", ")}`,
     });
   }
-  native.backendForce("auto");
+  native.backendForce(wantedBackend());
   return checks;
 }
 
@@ -83,10 +98,12 @@ function checkEncryption(): Check {
 export async function doctorChecks(host: string, controlPort: number, bulkPort: number): Promise<Check[]> {
   const found = JSON.parse(native.capabilities()) as Capabilities;
   const { cpu, gpu } = found;
+  const backend = checkBackend(found);
+  if (!backend.ok) return [backend];
   return [
     { name: "gradmesh", ok: true, text: `${native.version()} on Node ${process.versions.node}` },
     { name: "CPU", ok: true, text: `${cpu.model}, ${found.threads} threads: ${cpu.features.join(" ")}` },
-    { name: "backend", ok: true, text: `${found.backend} (of ${found.backends.join(", ")})` },
+    backend,
     // A CPU-only peer is a full peer, so no GPU is a fact and not a fault.
     { name: "GPU", ok: true, text: gpu.available ? (gpu.devices ?? []).join(", ") : `none: ${gpu.reason}` },
     checkEncryption(),
@@ -118,7 +135,7 @@ export function doctorCommand(): Command {
       if (failed.length > 0)
         throw new GradmeshError(
           "ERR_UNSUPPORTED",
-          `${failed.map((check) => check.name).join(", ")}: this machine may not join a verified run`,
+          `${failed.map((check) => check.name).join(", ")}: see above; a machine whose golden vectors differ may not join a verified run`,
         );
     });
 }

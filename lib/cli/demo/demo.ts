@@ -62,14 +62,16 @@ function launchAll(swarm: Swarm, options: DemoOptions, configPath: string, kill:
     rejoined = true;
     swarm.launch(kill.victim, ["join", ticket, ...folder(kill.victim)]);
   };
+  let ticket = "";
   swarm.launch("peer-0", ["run", configPath, ...folder("peer-0")], (event) => {
+    watch(event, ticket);
     if (event.type !== "ticket") return;
-    const { ticket } = event;
+    ticket = event.ticket;
     for (let index = 1; index < options.peers; index++) {
       const name = `peer-${index}`;
       const doomed = name === kill.victim && options.killRound !== null;
       const fault = doomed ? ["--fault", `${options.killRound}:${KILL_AFTER_STEPS}:SIGKILL`] : [];
-      swarm.launch(name, ["join", ticket, ...folder(name), ...fault], (joined) => watch(joined, ticket));
+      swarm.launch(name, ["join", ticket, ...folder(name), ...fault]);
     }
   });
 }

@@ -112,7 +112,9 @@ export function makeReport(input: ReportInput): DemoReport {
   );
   if (ends.length < input.peers || last === undefined || evaluated === undefined || started === undefined)
     throw new GradmeshError("ERR_INTERNAL", `${ends.length} of ${input.peers} peers finished the run`);
-  const stateDigests = Object.fromEntries(ends.map((event) => [event.peer, event.stateDigest]));
+  // A killed peer that came back when the run was over holds no state of it: kill.rejoinedRound is null then.
+  const holders = ends.filter((event) => event.stateDigest !== "");
+  const stateDigests = Object.fromEntries(holders.map((event) => [event.peer, event.stateDigest]));
   if (new Set(Object.values(stateDigests)).size !== 1)
     throw new GradmeshError(
       "ERR_DIVERGED",
