@@ -8,7 +8,7 @@ import { withRun } from "./run.js";
 const allEqual = (digests: readonly string[]) => new Set(digests).size === 1 && digests[0] !== "";
 
 test("a peer killed in the middle of an all-reduce: the round completes, and it comes back", () =>
-  withRun({ peersMin: 3, rounds: 100, strategy: { innerSteps: 10 } }, async (run) => {
+  withRun({ peersMin: 3, rounds: 250, strategy: { innerSteps: 10 } }, async (run) => {
     const ticket = await run.startAll([["second"], ["third", "--fault", "3:150:SIGKILL"]]);
     assert.is((await run.exited("third")).signal, "SIGKILL");
     const failure = await run.event("failed", (event) => event.name === "first");
@@ -38,7 +38,7 @@ test("every survivor of a kill gets the same typed error naming the same peer", 
   }));
 
 test("a peer that is stopped (SIGSTOP) is found by its silence, and catches up when it wakes", () =>
-  withRun({ peersMin: 3, rounds: 60, strategy: { innerSteps: 10 } }, async (run) => {
+  withRun({ peersMin: 3, rounds: 250, strategy: { innerSteps: 10 } }, async (run) => {
     await run.startAll([["second"], ["third", "--fault", "3:150:SIGSTOP"]]);
     const round = await run.event("round", (event) => event.name === "first" && event.round === 3);
     assert.is(round.contributors.length, 2, "the survivors go on without it");
@@ -112,7 +112,7 @@ test("the first peer is interrupted: it says so, and goes on when it is started 
   }));
 
 test("a peer joins in the middle of a run", () =>
-  withRun({ peersMin: 2, peersMax: 3, rounds: 40, strategy: { innerSteps: 10 } }, async (run) => {
+  withRun({ peersMin: 2, peersMax: 3, rounds: 250, strategy: { innerSteps: 10 } }, async (run) => {
     const ticket = await run.startAll([["second"]]);
     await run.event("round", (event) => event.name === "first" && event.round === 3);
     run.start("third", ["join", ticket]);
