@@ -153,7 +153,7 @@ export class Exchange {
     };
   }
 
-  /** Anchor and momentum, one broadcast each; `scratch` stands in for what a side does not need. */
+  /** Anchor and momentum, one broadcast each; `mean` stands in for the buffer that a side does not need. */
   async #transfer(view: LiveView, shared: readonly Float32Array[], sending: boolean): Promise<number> {
     const { replica, reducer } = this.#options;
     const { source, targets } = view.sync!;

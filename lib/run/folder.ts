@@ -1,6 +1,7 @@
 /** What a peer keeps on its disk: its key, its checkpoints, the journal of a run it leads, the ports it was given. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { writeFileAtomic } from "../base/atomic-file.js";
 import { GradmeshError } from "../base/errors.js";
@@ -17,14 +18,12 @@ const lastSchema = z.strictObject({
 /** The run this folder was last used for, so that a restarted peer comes back under the same address. */
 export type LastRun = z.infer<typeof lastSchema>;
 
-/** When a process started, in clock ticks since boot (field 22 of proc(5) stat); null when it is gone. */
-async function startOf(pid: string): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
-  // The name before it, in parentheses, may hold anything.
-  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-}
+/** Result code of SQLite for a file that is locked. */
+const SQLITE_BUSY = 5;
 
 export class PeerFolder {
+  #lock: DatabaseSync | null = null;
+
   constructor(readonly path: string) {}
 
   get identity(): string {
@@ -53,19 +52,31 @@ export class PeerFolder {
   }
 
   /**
-   * Claims the folder for this process until it ends, however it ends.
-   * @throws ERR_CONFIG naming the process that has it.
+   * Claims the folder until `release`, or until the process ends, however it ends: SQLite's lock on a file in it.
+   * @throws ERR_CONFIG when another peer has it, in this process or another; ERR_IO when the lock cannot be made.
    */
-  async claim(): Promise<void> {
-    const path = join(this.path, "lock");
-    const holder = await readFile(path, "utf8").catch(() => "");
-    const [pid = "", startedAt = ""] = holder.trim().split(" ");
-    if (Number(pid) !== process.pid && pid !== "" && (await startOf(pid)) === startedAt)
-      throw new GradmeshError(
-        "ERR_CONFIG",
-        `process ${pid} uses the folder ${this.path}; end it first, or give another --folder`,
-      );
-    await writeFileAtomic(path, `${process.pid} ${await startOf(String(process.pid))}\n`);
+  claim(): void {
+    const path = join(this.path, "lock.sqlite");
+    let database: DatabaseSync | undefined;
+    try {
+      database = new DatabaseSync(path);
+      database.exec("BEGIN EXCLUSIVE");
+    } catch (cause) {
+      database?.close();
+      if ((cause as { errcode?: number }).errcode === SQLITE_BUSY)
+        throw new GradmeshError(
+          "ERR_CONFIG",
+          `another peer uses the folder ${this.path}; end it first, or give another --folder`,
+          { cause },
+        );
+      throw new GradmeshError("ERR_IO", `${path} cannot be locked: ${(cause as Error).message}`, { cause });
+    }
+    this.#lock = database;
+  }
+
+  release(): void {
+    this.#lock?.close();
+    this.#lock = null;
   }
 
   /** Null when the folder was not used before. @throws ERR_CONFIG when peer.json is torn. */

@@ -73,7 +73,7 @@ class Peer {
       return await this.#loop(this.#member!.messages());
     } finally {
       signal.removeEventListener("abort", onAbort);
-      await this.#close();
+      await this.#close().finally(() => this.#folder.release());
     }
   }
 
@@ -93,7 +93,7 @@ class Peer {
   async #open(): Promise<void> {
     const { role, listen, checkpoint, emit } = this.#options;
     await this.#folder.prepare();
-    await this.#folder.claim();
+    this.#folder.claim();
     const identity = await loadIdentity(this.#folder.identity);
     const last = await this.#folder.last();
     // A restarted peer must be found where it was; a port that was asked for by name goes first.

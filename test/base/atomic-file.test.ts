@@ -22,20 +22,10 @@ import {
   writeFileDurable,
   writeFolderAtomic,
 } from "../../lib/base/atomic-file.js";
-import { GradmeshError } from "../../lib/base/errors.js";
+import { failure } from "../failure.js";
 
 const folder = mkdtempSync(join(tmpdir(), "gradmesh-atomic-"));
 test.after(() => rmSync(folder, { recursive: true, force: true }));
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError);
-    return error as GradmeshError;
-  }
-  throw new Error("expected a failure");
-}
 
 test("a file is written, replaced, and given its mode", async () => {
   const path = join(folder, "key");

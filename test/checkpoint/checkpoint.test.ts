@@ -26,6 +26,7 @@ import {
   saveCheckpoint,
 } from "../../lib/checkpoint/checkpoint.js";
 import { inspectCheckpoints } from "../../lib/checkpoint/inspect.js";
+import { failure } from "../failure.js";
 import { contents, state, targets, tensors } from "./example.js";
 
 const seed = Number(process.env.GRADMESH_TEST_SEED ?? Date.now() % 2 ** 31);
@@ -43,16 +44,6 @@ let folders = 0;
 function freshFolder(): string {
   folders += 1;
   return join(base, `peer-${folders}`);
-}
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError);
-    return error as GradmeshError;
-  }
-  throw new Error("expected a failure");
 }
 
 /** The round of the only checkpoint found, all of whose tensors are compared. */

@@ -55,4 +55,24 @@ test("four peers train, one is killed and comes back, all end with the same bits
   await rm(folder, { recursive: true });
 });
 
+test("two peers suffice: the one left trains on alone until the other is back", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-demo-"));
+  const sizes = ["--peers", "2", "--rounds", "16", "--inner-steps", "12"];
+  const lines = (await gradmesh(["demo", ...sizes, "--folder", folder, "--json"])).trim().split("\n");
+  const report = JSON.parse(lines.at(-1)!) as DemoReport;
+  assert.is(Object.keys(report.stateDigests).length, 2);
+  assert.ok(report.kill?.rejoinedRound);
+  await rm(folder, { recursive: true });
+});
+
+test("a peer that cannot start ends the demo with its own code and words", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-demo-"));
+  const bad = gradmesh(["demo", "--data", join(folder, "none.txt"), "--folder", folder]);
+  await bad.then(assert.unreachable, (error: { code: number; stderr: string }) => {
+    assert.is(error.code, 1);
+    assert.match(error.stderr, /^error ERR_CONFIG: peer-0: data file .*none\.txt cannot be read/);
+  });
+  await rm(folder, { recursive: true });
+});
+
 test.run();

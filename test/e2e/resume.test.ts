@@ -51,4 +51,17 @@ test("resumed from round 2 and from round 4, the later rounds have the same dige
     assert.ok((await readdir(join(run.peerFolder("first"), "checkpoints"))).includes("round-000006"));
   }));
 
+test("a new run in a folder with checkpoints is refused, and they stay", () =>
+  withRun({ rounds: 2, peersMin: 1, network }, async (run) => {
+    const start = () => run.start("first", ["run", join(run.folder, "config.json")]);
+    assert.is((await start().exited).code, 0);
+    const again = start();
+    assert.is((await again.exited).code, 1);
+    assert.match(
+      again.stderr(),
+      /error ERR_CONFIG: .* holds checkpoints of run \w+ up to round 2; go on with/,
+    );
+    assert.equal(await readdir(join(run.peerFolder("first"), "checkpoints")), ["round-000002"]);
+  }));
+
 test.run();

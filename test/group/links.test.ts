@@ -6,6 +6,7 @@ import { createKeyExchange } from "../../lib/group/link-keys.js";
 import { BULK_PROTOCOL } from "../../lib/group/link-messages.js";
 import { type BulkLinks, createBulkLinks, type LinkView } from "../../lib/group/links.js";
 import type { Host } from "../../lib/peer/host.js";
+import { failure } from "../failure.js";
 import { loopbackHost } from "../peer/hosts.js";
 import { createFakeNetwork, type FakeEndpoint } from "./fake-endpoint.js";
 
@@ -78,16 +79,6 @@ function checkMesh(members: Member[], all: Int32Array[]): void {
       assert.not.equal(mine.sendKey, mine.receiveKey);
     }
   }
-}
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError, String(error));
-    return error as GradmeshError;
-  }
-  throw new Error("the call did not fail");
 }
 
 /** Says a hello by hand and returns the answer. */

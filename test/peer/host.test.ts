@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { GradmeshError } from "../../lib/base/errors.js";
 import { createHost, type Host, type HostOptions } from "../../lib/peer/host.js";
 import { generateIdentity } from "../../lib/peer/identity.js";
+import { failure } from "../failure.js";
 import { loopbackHost, openChannel } from "./hosts.js";
 
 const protocol = "/gradmesh/test/1";
@@ -29,16 +30,6 @@ async function openServer(onSocket: (socket: Socket) => void): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   cleanups.push(() => server.close());
   return (server.address() as AddressInfo).port;
-}
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError, String(error));
-    return error as GradmeshError;
-  }
-  throw new Error("the call did not fail");
 }
 
 /** Answers each message with the same message. */

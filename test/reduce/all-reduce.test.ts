@@ -6,6 +6,7 @@ import { type ErrorCode, GradmeshError } from "../../lib/base/errors.js";
 import { codecs, collectives } from "../../lib/native/abi.gen.js";
 import { createReducer } from "../../lib/reduce/all-reduce.js";
 import type { CollectiveCall } from "../../lib/reduce/endpoint.js";
+import { failure } from "../failure.js";
 
 const view = {
   epoch: 3,
@@ -35,16 +36,6 @@ function makeReducer(run: (call: CollectiveCall) => void = () => {}) {
     },
   });
   return { reducer, calls };
-}
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError, String(error));
-    return error as GradmeshError;
-  }
-  throw new Error("the call did not fail");
 }
 
 test("an all-reduce runs over all links, with the time that linking left", async () => {

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { GradmeshError } from "../../lib/base/errors.js";
+import { failure } from "../failure.js";
 import { createMesh, type MeshPeer, viewOf } from "./mesh.js";
 
 const test = suite<{ peers: MeshPeer[] }>("mesh");
@@ -26,16 +27,6 @@ function contribution(rank: number, length: number): Float32Array {
 }
 
 const bytesOf = (array: Float32Array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength);
-
-async function failure(work: Promise<unknown>): Promise<GradmeshError> {
-  try {
-    await work;
-  } catch (error) {
-    assert.instance(error, GradmeshError, String(error));
-    return error as GradmeshError;
-  }
-  throw new Error("the call did not fail");
-}
 
 interface Call {
   epoch: number;
