@@ -8,7 +8,7 @@
 
 #ifndef HD  // the same text as in numeric/exact.h, which is a later room
 #if defined(__CUDACC__)
-#define HD __host__ __device__ __forceinline__
+#define HD static __host__ __device__ __forceinline__
 #else
 #define HD static inline __attribute__((always_inline))
 #endif

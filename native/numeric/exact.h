@@ -24,7 +24,7 @@
 #endif
 
 #if defined(__CUDACC__)
-#define HD __host__ __device__ __forceinline__
+#define HD static __host__ __device__ __forceinline__
 #else
 #define HD static inline __attribute__((always_inline))
 #endif

@@ -3,12 +3,13 @@
 #include "ops/golden.h"
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "base/crypto.h"
 #include "base/prng.h"
 #include "numeric/exact.h"
-#include "ops/graph.h"
+#include "ops/device_graph.h"
 
 namespace gradmesh {
 namespace {
@@ -105,9 +106,10 @@ Status make_case(const ops::OpRow& row, uint64_t elements, uint64_t seed, Golden
   return Status::ok();
 }
 
-}  // namespace
+using MakeRunner = std::function<Status(const ops::Description&, std::shared_ptr<ops::Runner>*)>;
 
-Status golden_op(std::string_view name, uint64_t elements, uint64_t seed, std::string* digest) {
+Status run_golden(std::string_view name, uint64_t elements, uint64_t seed, const MakeRunner& make,
+                  std::string* digest) {
   const ops::OpRow* row = ops::op_find(name);
   if (row == nullptr)
     return {GM_INVALID_ARGUMENT, "name is \"" + std::string(name) + "\", which is no operator"};
@@ -119,9 +121,9 @@ Status golden_op(std::string_view name, uint64_t elements, uint64_t seed, std::s
   std::vector<gm_bytes> bindings;
   for (auto& values : c.memory)
     bindings.push_back({reinterpret_cast<uint8_t*>(values.data()), values.size() * 4});
-  std::shared_ptr<ops::Graph> graph;
-  GM_TRY(ops::Graph::create({c.tensors, c.nodes, c.floats}, 1, &graph));
-  GM_TRY(graph->run(bindings, nullptr));
+  std::shared_ptr<ops::Runner> runner;
+  GM_TRY(make({c.tensors, c.nodes, c.floats}, &runner));
+  GM_TRY(runner->run(bindings, {}, nullptr));
   crypto::Sha256 hash;
   GM_TRY(crypto::Sha256::create(&hash));
   for (size_t t = row->inputs; t < bindings.size(); t++) {
@@ -134,6 +136,26 @@ Status golden_op(std::string_view name, uint64_t elements, uint64_t seed, std::s
   GM_TRY(hash.finish(&result));
   *digest = crypto::hex(result);
   return Status::ok();
+}
+
+}  // namespace
+
+Status golden_op(std::string_view name, uint64_t elements, uint64_t seed, std::string* digest) {
+  const auto make = [](const ops::Description& description, std::shared_ptr<ops::Runner>* runner) {
+    return ops::create_runner(description, "cpu", 1, runner);
+  };
+  return run_golden(name, elements, seed, make, digest);
+}
+
+Status golden_op(std::string_view name, uint64_t elements, uint64_t seed, const device::SharedDevice& device,
+                 std::string* digest) {
+  const auto make = [&](const ops::Description& description, std::shared_ptr<ops::Runner>* runner) -> Status {
+    std::shared_ptr<ops::DeviceGraph> graph;
+    GM_TRY(ops::DeviceGraph::create(description, device, &graph));
+    *runner = std::move(graph);
+    return Status::ok();
+  };
+  return run_golden(name, elements, seed, make, digest);
 }
 
 }  // namespace gradmesh

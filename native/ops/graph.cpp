@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include "numeric/backend.h"
+#include "ops/checks.h"
 
 namespace gradmesh::ops {
 namespace {
@@ -66,52 +66,10 @@ void* Graph::address(uint32_t tensor, std::span<const gm_bytes> bindings) const 
   return bindings[static_cast<size_t>(t.binding)].data + t.offset * 4;
 }
 
-Status Graph::check_bindings(std::span<const gm_bytes> bindings) const {
-  const size_t count = plan_.binding_elements.size();
-  if (bindings.size() < count)
-    return invalid("bindings holds " + std::to_string(bindings.size()) + " buffers; the graph binds " +
-                   std::to_string(count));
-  for (size_t i = 0; i < count; ++i) {
-    const std::string name = "binding " + std::to_string(i);
-    if (bindings[i].length / 4 < plan_.binding_elements[i])
-      return invalid(name + " has " + std::to_string(bindings[i].length) +
-                     " bytes; the graph needs at least " + std::to_string(plan_.binding_elements[i] * 4));
-    if (reinterpret_cast<uintptr_t>(bindings[i].data) % 4 != 0)
-      return invalid(name + " does not start at a multiple of 4 bytes");
-    for (size_t j = 0; j < count; ++j)
-      if (j != i && plan_.binding_written[i] && bindings[i].data < bindings[j].data + bindings[j].length &&
-          bindings[j].data < bindings[i].data + bindings[i].length)
-        return invalid(name + " is written by the graph and overlaps binding " + std::to_string(j));
-  }
-  return Status::ok();
-}
-
 void Graph::copy_indices(std::span<const gm_bytes> bindings) {
   for (uint32_t id = 0; id < plan_.tensors.size(); ++id)
     if (const Tensor& t = plan_.tensors[id]; t.index)
       std::memcpy(indices_.data() + t.copied, address(id, bindings), t.elements * 4);
-}
-
-Status Graph::check_values(std::span<const gm_bytes> bindings) const {
-  for (size_t n = 0; n < plan_.nodes.size(); ++n) {
-    const Node& node = plan_.nodes[n];
-    if (node.shape.index_input >= 0) {
-      const uint32_t id = node.inputs[static_cast<size_t>(node.shape.index_input)];
-      const int32_t* values = indices_.data() + plan_.tensors[id].copied;
-      for (uint64_t i = 0; i < plan_.tensors[id].elements; ++i)
-        if (values[i] < 0 || static_cast<uint64_t>(values[i]) >= node.shape.index_rows)
-          return invalid(node_name(plan_, n) + ": tensor " + std::to_string(id) + " holds " +
-                         std::to_string(values[i]) + " at " + std::to_string(i) + ", allowed: 0 to " +
-                         std::to_string(node.shape.index_rows - 1));
-    }
-    if (node.op == Op::adamw && plan_.tensors[node.inputs[2]].binding >= 0) {
-      const float step = static_cast<const float*>(address(node.inputs[2], bindings))[1];
-      if (!(step >= 1) || step > 0x1p24f || step != std::floor(step))
-        return invalid(node_name(plan_, n) + ": the step in tensor " + std::to_string(node.inputs[2]) +
-                       " is " + std::to_string(step) + ", allowed: whole numbers from 1 to 2^24");
-    }
-  }
-  return Status::ok();
 }
 
 void Graph::run_node(const Node& node, std::span<const gm_bytes> bindings) {
@@ -128,34 +86,21 @@ void Graph::run_node(const Node& node, std::span<const gm_bytes> bindings) {
   const auto start = std::chrono::steady_clock::now();
   share_units(op_kernel(node.op), arguments, node.shape.units, scratch_, pool_);
   const auto spent = std::chrono::steady_clock::now() - start;
-  Counter& counter = counters_[static_cast<size_t>(node.op)];
-  counter.runs += 1;
-  counter.nanoseconds += static_cast<uint64_t>(std::chrono::nanoseconds(spent).count());
+  profile_.count(node.op, static_cast<uint64_t>(std::chrono::nanoseconds(spent).count()));
 }
 
 Status Graph::run(std::span<const gm_bytes> bindings, const Cancel* cancel) {
   const std::lock_guard lock(running_);
   GM_TRY(backend::check_float_mode());
-  GM_TRY(check_bindings(bindings));
+  GM_TRY(check_bindings(plan_, bindings));
   copy_indices(bindings);
-  GM_TRY(check_values(bindings));
+  GM_TRY(check_indices(plan_, indices_.data()));
+  GM_TRY(check_steps(plan_, bindings, std::vector<bool>(bindings.size(), true)));
   for (const Node& node : plan_.nodes) {
     if (cancel != nullptr && cancel->raised()) return {GM_ABORTED, "the caller cancelled the graph's run"};
     run_node(node, bindings);
   }
   return Status::ok();
-}
-
-std::string Graph::profile() const {
-  std::string json = "{";
-  for (uint32_t id = 0; id < kOps; ++id) {
-    const uint64_t runs = counters_[id].runs, nanoseconds = counters_[id].nanoseconds;
-    if (runs == 0) continue;
-    json += std::string(json.size() > 1 ? ", " : "") + "\"" + op_find(id)->name +
-            "\": {\"runs\": " + std::to_string(runs) + ", \"nanoseconds\": " + std::to_string(nanoseconds) +
-            "}";
-  }
-  return json + "}";
 }
 
 }  // namespace gradmesh::ops

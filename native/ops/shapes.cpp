@@ -122,6 +122,7 @@ void attention_shape(Op op, uint64_t batch, uint64_t positions, uint64_t heads, 
     assign(s->inputs, {out, qkv, square});
     s->outputs[0] = qkv;
     s->scratch += whole_vectors(size({positions, positions}));
+    s->device_scratch = square;  // the gradients of all scores
   }
 }
 

@@ -39,7 +39,8 @@ struct Shape {
   uint64_t index_rows = 0;  // its values are in [0, index_rows)
   bool in_place = false;    // outputs are read before they are written
   uint64_t units = 0;
-  uint64_t scratch = 0;  // floats a thread
+  uint64_t scratch = 0;         // floats a thread
+  uint64_t device_scratch = 0;  // floats that the operator's CUDA twin needs
 };
 
 // GM_INVALID_ARGUMENT names the integer or float that is impossible. The counts of both are right already.

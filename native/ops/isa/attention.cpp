@@ -1,5 +1,7 @@
 // Causal self-attention, forward and backward. A unit is one head of one sequence; its products are those of
 // product.h. Position t sees the positions s <= t: nothing masked takes part in any sum.
+#include "ops/define/attention.h"
+
 #include "ops/isa/arguments.h"
 #include "ops/isa/product.h"
 #include "ops/isa/rows.h"
@@ -7,26 +9,10 @@
 namespace gradmesh::ops::GM_ISA {
 namespace {
 
-// One head of one sequence: where its rows are.
-struct Head {
-  size_t positions, width;  // T, D = C / H
-  size_t row, row_qkv;      // floats from one position to the next: C and 3C
-  size_t first, first_qkv;  // the offset of its first element
-  size_t first_probability;
-  float scale;
-};
+using define::Head;
+
 HD Head head_of(const Arguments& arguments, uint64_t unit) {
-  const size_t positions = integer(arguments, 1), heads = integer(arguments, 2),
-               columns = integer(arguments, 3);
-  const size_t sequence = unit / heads, head = unit % heads;
-  Head h;
-  h.positions = positions, h.width = columns / heads;
-  h.row = columns, h.row_qkv = 3 * columns;
-  h.first = sequence * positions * columns + head * h.width;
-  h.first_qkv = sequence * positions * 3 * columns + head * h.width;
-  h.first_probability = unit * positions * positions;
-  h.scale = exact::div(1.0f, exact::sqrt((float)h.width));
-  return h;
+  return define::head_of(integer(arguments, 1), integer(arguments, 2), integer(arguments, 3), unit);
 }
 
 // left[T,D] right[T,D]^T for s <= t -> out[T,T]
@@ -55,13 +41,14 @@ void scatter(const Head& h, const float* weights, const float* values, size_t va
 
 // In place, per row t: d_score = P (d_P - sum over s <= t of P d_P) scale.
 void softmax_backward(const Head& h, const float* probabilities, float* d_scores) {
+  const float scale = define::attention_scale(h.width);
   for (size_t t = 0; t < h.positions; ++t) {
     const float* __restrict p = probabilities + t * h.positions;
     float* __restrict d = d_scores + t * h.positions;
     const float total = row_dot(p, d, t + 1);
     const size_t whole =
         smaller(whole_vectors(t + 1), h.positions);  // beyond t: any finite or NaN, never read
-    for (size_t s = 0; s < whole; ++s) d[s] = exact::mul(exact::mul(p[s], exact::sub(d[s], total)), h.scale);
+    for (size_t s = 0; s < whole; ++s) d[s] = define::attention_slope(p[s], d[s], total, scale);
   }
 }
 
@@ -72,13 +59,14 @@ void attention(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_en
     const Head h = head_of(arguments, unit);
     const float* query = input(arguments, 0) + h.first_qkv;
     float* probabilities = output(arguments, 1) + h.first_probability;
+    const float scale = define::attention_scale(h.width);
     float* row = arguments.scratch;
     float* panel = arguments.scratch + whole_vectors(h.positions);
     scores(h, query, h.row_qkv, query + h.row, h.row_qkv, probabilities, panel);
     for (size_t t = 0; t < h.positions; ++t) {
       float* p = probabilities + t * h.positions;
       memcpy(row, p, (t + 1) * 4);
-      softmax_row(row, t + 1, h.scale);
+      softmax_row(row, t + 1, scale);
       memcpy(p, row, (t + 1) * 4);
       memset(p + t + 1, 0, (h.positions - t - 1) * 4);
     }

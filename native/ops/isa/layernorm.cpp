@@ -1,4 +1,6 @@
 // Layer normalization (arXiv 1607.06450) over the last dimension, forward and backward.
+#include "ops/define/layernorm.h"
+
 #include "ops/isa/arguments.h"
 #include "ops/isa/rows.h"
 
@@ -23,19 +25,19 @@ HD float squared_deviations(const float* x, float mean, size_t count) {
   return tree_fold(lanes);
 }
 
-// d_x of one row: rstd (g - mean(g) - n mean(g n)) with g = d_y gain and n = (x - mean) rstd.
+// d_x of one row, as define::layernorm_slope says.
 HD void backward_row(const float* __restrict d_y, const float* __restrict x, const float* __restrict gain,
                      float mean, float rstd, size_t count, float* __restrict scaled, float* __restrict normal,
                      float* __restrict d_x) {
   for (size_t i = 0; i < count; ++i) {
     scaled[i] = exact::mul(d_y[i], gain[i]);
-    normal[i] = exact::mul(exact::sub(x[i], mean), rstd);
+    normal[i] = define::layernorm_normal(x[i], mean, rstd);
   }
   const float columns = (float)count;
   const float mean_scaled = exact::div(row_sum(scaled, count), columns);
   const float mean_product = exact::div(row_dot(scaled, normal, count), columns);
   for (size_t i = 0; i < count; ++i)
-    d_x[i] = exact::mul(rstd, exact::fma(-normal[i], mean_product, exact::sub(scaled[i], mean_scaled)));
+    d_x[i] = define::layernorm_slope(scaled[i], normal[i], rstd, mean_scaled, mean_product);
 }
 
 }  // namespace
@@ -49,10 +51,10 @@ void layernorm(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_en
     const float* __restrict x = input(arguments, 0) + r * columns;
     float* __restrict y = output(arguments, 0) + r * columns;
     const float mean = exact::div(row_sum(x, columns), (float)columns);
-    const float variance = exact::div(squared_deviations(x, mean, columns), (float)columns);
-    const float rstd = exact::rsqrt(exact::add(variance, epsilon));
+    const float squares = squared_deviations(x, mean, columns);
+    const float rstd = define::layernorm_rstd(squares, (float)columns, epsilon);
     for (size_t i = 0; i < columns; ++i)
-      y[i] = exact::fma(exact::mul(exact::sub(x[i], mean), rstd), gain[i], bias[i]);
+      y[i] = define::layernorm_element(define::layernorm_normal(x[i], mean, rstd), gain[i], bias[i]);
     output(arguments, 1)[r] = mean;
     output(arguments, 2)[r] = rstd;
   }
@@ -86,7 +88,7 @@ void layernorm_backward(const Arguments& arguments, uint64_t unit_begin, uint64_
     const float* __restrict x_row = x + r * columns;
     const float center = mean[r], scale = rstd[r];
     for (size_t i = begin; i < end; ++i) {
-      d_gain[i] = exact::fma(d_row[i], exact::mul(exact::sub(x_row[i], center), scale), d_gain[i]);
+      d_gain[i] = exact::fma(d_row[i], define::layernorm_normal(x_row[i], center, scale), d_gain[i]);
       d_bias[i] = exact::add(d_bias[i], d_row[i]);
     }
   }

@@ -1,4 +1,6 @@
 // Cross-entropy of softmax rows, its gradient, the mean, and the norm that gradients are clipped by.
+#include "ops/define/loss.h"
+
 #include "ops/isa/arguments.h"
 #include "ops/isa/rows.h"
 
@@ -13,8 +15,7 @@ void cross_entropy(const Arguments& arguments, uint64_t unit_begin, uint64_t uni
     memcpy(row, logits, classes * 4);
     const Softmax softmax = softmax_row(row, classes, 1.0f);
     memcpy(output(arguments, 1) + r * classes, row, classes * 4);
-    output(arguments, 0)[r] =
-        exact::sub(exact::log(softmax.sum), exact::sub(logits[targets[r]], softmax.largest));
+    output(arguments, 0)[r] = define::cross_entropy(softmax.sum, logits[targets[r]], softmax.largest);
   }
 }
 
@@ -25,9 +26,10 @@ void cross_entropy_backward(const Arguments& arguments, uint64_t unit_begin, uin
   for (size_t r = unit_begin * kRowsPerUnit; r < smaller(unit_end * kRowsPerUnit, rows); ++r) {
     const float* __restrict probabilities = input(arguments, 0) + r * classes;
     float* __restrict d_logits = output(arguments, 0) + r * classes;
-    for (size_t i = 0; i < classes; ++i) d_logits[i] = exact::mul(probabilities[i], weight);
+    for (size_t i = 0; i < classes; ++i)
+      d_logits[i] = define::cross_entropy_slope(probabilities[i], false, weight);
     const size_t target = (size_t)targets[r];
-    d_logits[target] = exact::mul(exact::sub(probabilities[target], 1.0f), weight);
+    d_logits[target] = define::cross_entropy_slope(probabilities[target], true, weight);
   }
 }
 
@@ -41,10 +43,7 @@ void clip_scale(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_e
   if (unit_begin == unit_end) return;
   const float* x = input(arguments, 0);
   const float norm = exact::sqrt(row_dot(x, x, integer(arguments, 0)));
-  const float limit = (float)arguments.floats[0];
-  const bool over =
-      limit > 0.0f && norm > limit;  // false for a NaN: the run then fails by its loss, not here
-  output(arguments, 0)[0] = over ? exact::div(limit, norm) : 1.0f;
+  output(arguments, 0)[0] = define::clip_factor(norm, (float)arguments.floats[0]);
   output(arguments, 0)[1] = norm;
 }
 

@@ -1,6 +1,7 @@
 // What operators over rows share: sums in the fixed tree, the largest element, and softmax.
 #pragma once
 #include "numeric/order.h"
+#include "ops/define/loss.h"
 #include "ops/isa/simd.h"
 
 namespace gradmesh::ops::GM_ISA {
@@ -44,7 +45,7 @@ HD Softmax softmax_row(float* x, size_t count, float scale) {
   const float largest = order::from_key(top);
   F16 lanes = zero();
   for (size_t group = 0; group < padded; group += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) x[group + i] = exact::exp(exact::sub(x[group + i], largest));
+    for (size_t i = 0; i < kLanes; ++i) x[group + i] = define::softmax_exponential(x[group + i], largest);
     lanes = add(lanes, load(x + group));
   }
   const float sum = tree_fold(lanes);

@@ -1,4 +1,5 @@
-// bfloat16: every value both ways, every rounding case, and the traps of the CPU's own instructions.
+// bfloat16 and binary16: every value both ways, every rounding case, and the traps of the CPU's own
+// instructions.
 #include "numeric/half.h"
 
 #include <cmath>
@@ -68,4 +69,49 @@ TEST("a NaN whose payload is all in the lower half stays a NaN, where truncation
 
 TEST("values above the largest bfloat16 become Inf from the middle on") {
   CHECK(half::to_bf16_bits(0x7f7f7fff) == 0x7f7f && half::to_bf16_bits(0x7f7f8000) == 0x7f80);
+}
+
+namespace {
+
+// IEEE 754 section 3.4, in doubles.
+double binary16(uint32_t code) {
+  const int field = static_cast<int>(code >> 10 & 31u);
+  const double fraction = (code & 1023u) / 1024.0;
+  const double magnitude = field == 0 ? std::ldexp(fraction, -14) : std::ldexp(1.0 + fraction, field - 15);
+  return code & 0x8000u ? -magnitude : magnitude;
+}
+
+}  // namespace
+
+TEST("every binary16 is IEEE's number and survives the way to float32 and back; a NaN comes back quiet") {
+  for (uint32_t code = 0; code < 65536; code++) {
+    const auto x = static_cast<uint16_t>(code);
+    const uint32_t bits = half::fp16_bits(x), magnitude = code & 0x7fffu;
+    const uint32_t sign = (code & 0x8000u) << 16;
+    if (magnitude > 0x7c00u) {
+      CHECK_THAT(bits == (sign | 0x7fc00000u | (code & 0x1ffu) << 13), std::to_string(code));
+      CHECK_THAT(half::to_fp16_bits(bits) == (code | 0x200u), std::to_string(code));
+      continue;
+    }
+    const double want = magnitude == 0x7c00u ? (sign != 0 ? -INFINITY : INFINITY) : binary16(code);
+    const float got = half::from_fp16(x);
+    CHECK_THAT(double{got} == want && std::signbit(got) == std::signbit(want), std::to_string(code));
+    CHECK_THAT(half::to_fp16(got) == x, std::to_string(code));
+  }
+}
+
+TEST("every rounding boundary of binary16, one float below and above; from 65520 on Inf") {
+  for (uint32_t code = 0; code < 0x7c00u; code++) {
+    const double above = code == 0x7bffu ? 65536.0 : binary16(code + 1);
+    const auto middle = static_cast<float>((binary16(code) + above) / 2);
+    for (const uint32_t sign : {0u, 0x8000u}) {
+      const auto coded = [&](float x) { return half::to_fp16(sign != 0 ? -x : x); };
+      CHECK_THAT(coded(middle) == (sign | (code + code % 2)), std::to_string(code));
+      CHECK_THAT(coded(std::nextafter(middle, 0.0f)) == (sign | code), std::to_string(code));
+      CHECK_THAT(coded(std::nextafter(middle, INFINITY)) == (sign | (code + 1)), std::to_string(code));
+    }
+  }
+  CHECK(half::to_fp16(INFINITY) == 0x7c00 && half::to_fp16(3e38f) == 0x7c00 &&
+        half::to_fp16(-1e-45f) == 0x8000);
+  CHECK(half::to_fp16_bits(0x7f800001) == 0x7e00 && half::to_fp16_bits(0xffbfffff) == 0xffff);
 }

@@ -1,0 +1,2 @@
+// refused: approximate (.approx)
+__global__ void kernel(float* a) { a[threadIdx.x] = __expf(a[threadIdx.x]); }
