@@ -1,44 +1,68 @@
-// A codec turns float32 elements into wire bytes and back. The rows of codecs.def are the registry; each foo.h is the
-// definition per element or block; isa/loops.cpp is compiled once per instruction set.
+// A codec turns float32 elements into wire bytes and back. The rows of codecs.def are the registry; each
+// foo.h is the definition per element or block; isa/ is compiled once per instruction set; cuda/codec/ holds
+// the twins.
 //
-// Wire layouts never contain padding: bytes(elements) is exact, and the wire of a whole number of blocks followed by
-// a tail is valid for any length, also 0.
+// A codec is named by a specification: a row's name, and options that differ from the row's defaults, as in
+// "int4_block:scale=fp32,rounding=stochastic".
+//
+// Wire layouts never contain padding: bytes(elements) is exact, and the wire of a whole number of blocks
+// followed by a tail is valid for any length, also 0. The coded elements come first, scales behind them: so
+// the elements of a wire that lies at a multiple of 16 bytes do too.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "codec/loops.h"
 
 namespace gradmesh {
 
-struct CodecLoops {
-  // source[elements] -> wire[bytes(elements)]
-  void (*encode)(const float* source, size_t elements, uint8_t* wire);
-  // Any wire bytes are defined (also a stranger's): no input makes it read or write outside.
-  void (*decode)(const uint8_t* wire, size_t elements, float* target);
-  // target[i] = target[i] + decoded[i], one exact::add each; a NaN that comes of it is always 0x7fc00000
-  void (*decode_add)(const uint8_t* wire, size_t elements, float* target);
-  // Codes the mean of `ranks` coded contributions. exact_sum codecs add in integers and round once, so the order of
-  // the wires does not matter; others add decoded values in the order given, then exact::div by ranks, then encode.
-  // ranks >= 1; wire overlaps none of the wires. A NaN that adding or dividing makes is always 0x7fc00000.
-  void (*mean)(const uint8_t* const* wires, uint32_t ranks, size_t elements, uint8_t* wire);
+struct Codec {
+  std::string
+      spec;  // canonical: the row's name, then options that differ from its defaults, in the row's order
+  const char* name;  // the row's
+  uint32_t row;      // the row's id: the wire format
+  uint32_t id;  // in this process: the row's id where all options are defaults, else the next free number
+  CodecOptions options;
+  CodecTraits traits;
+  uint64_t fingerprint;  // of spec: equal on two machines where the specifications are
+
+  size_t bytes(size_t elements) const { return bytes_of(options, elements); }
+  size_t (*bytes_of)(const CodecOptions& options, size_t elements);
 };
 
-struct Codec {
+// One option of a row, as data.
+struct CodecOption {
+  const char* row;
   const char* name;
-  uint32_t id;              // wire id, never reused
-  uint32_t block_elements;  // chunks and segments are cut at multiples of it
-  bool unbiased;            // E[decode(encode(x))] = x
-  bool contractive;         // |x - decode(encode(x))| <= (1 - d)|x|: the kind that error feedback accepts
-  bool linear;              // decode(encode(x)) = x: sums on the way lose nothing
-  bool exact_sum;           // mean() is exact in integers, free of order
-  size_t (*bytes)(size_t elements);
+  uint32_t CodecOptions::*member;
+  uint32_t initial, least, most;
+  const char* choices;  // names separated by spaces, or null for a number
   const char* doc;
 };
 
-inline constexpr uint32_t kCodecs = 3;
-// Null when there is no such id or name.
+struct CodecRow {
+  const char* name;
+  uint32_t id;
+  const char *wire, *error, *special, *source;  // for the documentation
+};
+
+const std::vector<CodecRow>& codec_rows();
+const std::vector<CodecOption>& codec_options();
+// The specifications that tests, golden vectors and benches run over: every row's default and its variants.
+const std::vector<std::string>& codec_cases();
+
+// The codec of a specification; equal ones give the same, which lives as long as the process.
+// GM_INVALID_ARGUMENT names the option, its value, and what is allowed. At most kCodecsMax different ones.
+Status codec_open(std::string_view spec, const Codec** codec);
+inline constexpr uint32_t kCodecsMax = 4096;
+// Of an id that codec_open() gave, or a row's; null where there is none.
 const Codec* codec_find(uint32_t id);
-const Codec* codec_find(std::string_view name);
+// codec_open() of a specification that is known to be right; null where it is not.
+const Codec* codec_find(std::string_view spec);
 // The loops of the backend that is active now.
 const CodecLoops& codec_loops(const Codec& codec);
 

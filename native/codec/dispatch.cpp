@@ -1,74 +1,55 @@
-// The registry of codecs as data, and the choice of the active backend's loops.
-#include <cstddef>
-
+// The choice of the active backend's loops.
 #include "base/assert.h"
-#include "codec/bf16.h"
 #include "codec/codec.h"
-#include "codec/fp32.h"
-#include "codec/int8_block.h"
 #include "numeric/backend.h"
 
 namespace gradmesh {
 
+#define GM_CODEC(name, ...) extern const CodecLoops name##_loops;
 namespace scalar {
-extern const CodecLoops codec_table[kCodecs];
+#include "codec/registry.h"
 }
 #if GM_X86
+#define GM_CODEC(name, ...) extern const CodecLoops name##_loops;
 namespace avx2 {
-extern const CodecLoops codec_table[kCodecs];
+#include "codec/registry.h"
 }
+#define GM_CODEC(name, ...) extern const CodecLoops name##_loops;
 namespace avx512 {
-extern const CodecLoops codec_table[kCodecs];
+#include "codec/registry.h"
 }
 #endif
 
 namespace {
 
-template <class Definition>
-size_t bytes(size_t elements) {
-  if constexpr (Definition::kElementwise) {
-    return elements * sizeof(typename Definition::Wire);
-  } else {
-    return elements + elements / Definition::kBlock + (elements % Definition::kBlock != 0);
-  }
-}
-
-constexpr Codec kTable[] = {
-#define GM_CODEC(name, id, block, unbiased, contractive, linear, exact_sum, doc) \
-  {#name, id, block, unbiased, contractive, linear, exact_sum, bytes<codecs::name>, doc},
-#include "codec/codecs.def"
-#undef GM_CODEC
+constexpr const CodecLoops* kScalar[] = {
+#define GM_CODEC(name, ...) &scalar::name##_loops,
+#include "codec/registry.h"
 };
-static_assert(sizeof kTable / sizeof *kTable == kCodecs, "kCodecs counts the rows of codecs.def");
-
-constexpr bool ids_are_indices() {
-  for (uint32_t i = 0; i < kCodecs; i++)
-    if (kTable[i].id != i) return false;
-  return true;
-}
-static_assert(ids_are_indices(), "codec ids are dense and in the order of codecs.def");
+#if GM_X86
+constexpr const CodecLoops* kAvx2[] = {
+#define GM_CODEC(name, ...) &avx2::name##_loops,
+#include "codec/registry.h"
+};
+constexpr const CodecLoops* kAvx512[] = {
+#define GM_CODEC(name, ...) &avx512::name##_loops,
+#include "codec/registry.h"
+};
+#endif
 
 }  // namespace
 
-const Codec* codec_find(uint32_t id) { return id < kCodecs ? &kTable[id] : nullptr; }
-
-const Codec* codec_find(std::string_view name) {
-  for (const Codec& codec : kTable)
-    if (name == codec.name) return &codec;
-  return nullptr;
-}
-
 const CodecLoops& codec_loops(const Codec& codec) {
-  GM_ASSERT(codec.id < kCodecs);
+  GM_ASSERT(codec.row < sizeof kScalar / sizeof *kScalar);
   switch (backend::active()) {
 #if GM_X86
     case backend::Backend::avx512:
-      return avx512::codec_table[codec.id];
+      return *kAvx512[codec.row];
     case backend::Backend::avx2:
-      return avx2::codec_table[codec.id];
+      return *kAvx2[codec.row];
 #endif
     default:
-      return scalar::codec_table[codec.id];
+      return *kScalar[codec.row];
   }
 }
 

@@ -1,5 +1,4 @@
-// A 320-bit integer in two's complement, for sums that no machine integer holds: the slow path of
-// int8_block's mean.
+// A 320-bit integer in two's complement, for sums that no machine integer holds (fixed_sum.h).
 #pragma once
 #include <cstdint>
 

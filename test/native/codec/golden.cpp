@@ -27,10 +27,13 @@ std::string golden(const std::string& codec, uint64_t elements, uint64_t seed) {
 void write_cases() {
   std::vector<std::string> cases;
   with_backend(backend::Backend::scalar, [&] {
-    for (uint32_t id = 0; id < kCodecs; id++) {
-      const std::string codec = codec_find(id)->name;
+    for (const std::string& codec : codec_cases()) {
+      const uint64_t block = codec_find(codec)->traits.block_elements;
       uint64_t seed = 1;
-      for (const uint64_t elements : {0, 1, 255, 256, 257, 4099, 100003}) {
+      // Beyond 100003 only once a row: what the machine of every `doctor` has time for.
+      std::vector<uint64_t> lengths = {0, 1, block - 1, block, block + 1, 4099, 100003};
+      if (codec.find(':') == std::string::npos) lengths.push_back(1 << 20);
+      for (const uint64_t elements : lengths) {
         cases.push_back("{ \"codec\": \"" + codec + "\", \"elements\": " + std::to_string(elements) +
                         ", \"seed\": " + std::to_string(seed) + ", \"digest\": \"" +
                         golden(codec, elements, seed) + "\" }");
@@ -44,10 +47,10 @@ void write_cases() {
 std::vector<Case> read_cases() {
   std::vector<Case> cases;
   for (const std::string& line : vectors::lines("codec.json", "codec")) {
-    char codec[64], digest[65];
+    char codec[128], digest[65];
     uint64_t elements, seed;
     const int read = std::sscanf(line.c_str(),
-                                 " { \"codec\": \"%63[a-z0-9_]\", \"elements\": %" SCNu64
+                                 " { \"codec\": \"%127[a-z0-9_:=,]\", \"elements\": %" SCNu64
                                  ", \"seed\": %" SCNu64 ", \"digest\": \"%64[0-9a-f]\"",
                                  codec, &elements, &seed, digest);
     CHECK_THAT(read == 4, line);
@@ -61,10 +64,10 @@ std::vector<Case> read_cases() {
 TEST("every backend gives the digests of codec.json, which has cases of every codec") {
   if (vectors::updating()) write_cases();
   const auto cases = read_cases();
-  for (uint32_t id = 0; id < kCodecs; id++) {
+  for (const std::string& codec : codec_cases()) {
     int count = 0;
-    for (const Case& each : cases) count += each.codec == codec_find(id)->name;
-    CHECK_THAT(count >= 7, codec_find(id)->name);
+    for (const Case& each : cases) count += each.codec == codec;
+    CHECK_THAT(count >= 7, codec);
   }
   for (const auto backend : backend::available())
     with_backend(backend, [&] {

@@ -95,26 +95,45 @@ inline std::vector<float> values(Kind kind, size_t count, std::mt19937_64& rando
 }
 
 inline std::vector<size_t> lengths(const Codec& codec) {
-  const size_t block = codec.block_elements;
+  const size_t block = codec.traits.block_elements;
   return {0, 1, 2, 3, 5, 7, 13, 31, block - 1, block, block + 1, 2 * block, 127, 257, 509, 1021, 4099, 10007};
 }
 
-inline std::vector<uint8_t> encode(const Codec& codec, const std::vector<float>& source) {
+inline CodecKey key_of(uint32_t rank) { return {11, 3, 0, rank}; }
+
+inline std::vector<uint8_t> encode(const Codec& codec, const std::vector<float>& source, uint32_t rank = 0) {
   std::vector<uint8_t> wire(codec.bytes(source.size()));
-  codec_loops(codec).encode(source.data(), source.size(), wire.data());
+  codec_loops(codec).encode(codec.options, key_of(rank), source.data(), source.size(), wire.data());
   return wire;
 }
-inline std::vector<float> decode(const Codec& codec, const std::vector<uint8_t>& wire, size_t elements) {
+inline std::vector<float> decode(const Codec& codec, const std::vector<uint8_t>& wire, size_t elements,
+                                 uint32_t rank = 0) {
   std::vector<float> target(elements);
-  codec_loops(codec).decode(wire.data(), elements, target.data());
+  codec_loops(codec).decode(codec.options, key_of(rank), wire.data(), elements, target.data());
   return target;
 }
+// wires[i] as coded by rank i; decode the result as kMeanRank's.
 inline std::vector<uint8_t> mean(const Codec& codec, const std::vector<std::vector<uint8_t>>& wires,
                                  size_t elements) {
   std::vector<const uint8_t*> pointers;
   for (const auto& wire : wires) pointers.push_back(wire.data());
   std::vector<uint8_t> result(codec.bytes(elements));
-  codec_loops(codec).mean(pointers.data(), static_cast<uint32_t>(wires.size()), elements, result.data());
+  codec_loops(codec).mean(codec.options, key_of(kMeanRank), pointers.data(),
+                          static_cast<uint32_t>(wires.size()), elements, result.data());
+  return result;
+}
+// The same through an accumulator that is fed in the order given; exact_sum codecs only.
+inline std::vector<uint8_t> accumulated(const Codec& codec, const std::vector<std::vector<uint8_t>>& wires,
+                                        const std::vector<size_t>& order, size_t elements) {
+  const CodecLoops& loops = codec_loops(codec);
+  const size_t bytes = loops.sum_bytes(codec.options, elements);
+  std::vector<uint8_t> memory(bytes + 64);
+  uint8_t* sum = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64);
+  for (const size_t rank : order)
+    loops.accumulate(codec.options, key_of(static_cast<uint32_t>(rank)), wires[rank].data(), elements, sum);
+  std::vector<uint8_t> result(codec.bytes(elements));
+  loops.finish(codec.options, key_of(kMeanRank), sum, static_cast<uint32_t>(wires.size()), elements,
+               result.data());
   return result;
 }
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {

@@ -1,0 +1,18 @@
+// The definition of every codec.
+#pragma once
+#include "codec/bf16.h"
+#include "codec/dct_topk.h"
+#include "codec/e3m0.h"
+#include "codec/eden.h"
+#include "codec/fp16.h"
+#include "codec/fp32.h"
+#include "codec/int2_block.h"
+#include "codec/int4_affine.h"
+#include "codec/int4_block.h"
+#include "codec/int8_block.h"
+#include "codec/lowrank.h"
+#include "codec/mx.h"
+#include "codec/nf4.h"
+#include "codec/random_mask.h"
+#include "codec/sign1.h"
+#include "codec/topk.h"
