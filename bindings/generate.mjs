@@ -1,8 +1,11 @@
-// Generates the C header part, the N-API table and the TypeScript types from abi.def and the registries (*.def).
+// Generates the C header part, the N-API table, the TypeScript types and the table of codecs from abi.def and the
+// registries (*.def).
 // `node bindings/generate.mjs` refreshes them; `--check` fails when a committed file is stale.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { codecDocs } from "./codec-docs.mjs";
+import { parseCodecs, parseRows } from "./registry.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const read = (path) => readFileSync(join(root, path), "utf8");
@@ -46,21 +49,6 @@ function parseAbi(text) {
     functions.push({ name: fn[1], mode: fn[2], args, result: fn[4], doc: fn[5] });
   }
   return { errors, functions };
-}
-
-// The rows of a registry: MACRO(name, ...), one a line, with its doc string last.
-function parseRegistry(path, macro) {
-  const rows = [];
-  for (const line of read(path).split("\n")) {
-    if (!line.startsWith(`${macro}(`)) continue;
-    const doc = /"(.*)"\)$/.exec(line)[1];
-    const fields = line
-      .slice(macro.length + 1, line.indexOf('"'))
-      .split(",")
-      .map((f) => f.trim());
-    rows.push({ fields: fields.slice(0, -1), doc });
-  }
-  return rows;
 }
 
 function cPrototype(fn) {
@@ -109,7 +97,14 @@ function errorCodes({ errors }) {
   return `${lines.join("\n")}\n`;
 }
 
-function typescript({ functions }) {
+// A codec's row in TypeScript. What it is (traits) depends on its options, so codecDescribe says that.
+function codecEntry({ name: _, options, ...row }) {
+  const text = Object.entries(row).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
+  const optionText = options.map(({ name, doc: _, ...rest }) => `${name}: ${JSON.stringify(rest)}`);
+  return `{ ${text.join(", ")}, options: {${optionText.length > 0 ? ` ${optionText.join(", ")} ` : ""}} }`;
+}
+
+function typescript({ functions }, codecs) {
   const lines = [`// ${banner}`, ""];
   lines.push(
     "/** The native functions, one for each row of bindings/abi.def. */",
@@ -124,31 +119,25 @@ function typescript({ functions }) {
     );
   }
   lines.push("}", "");
-  const registry = (name, doc, rows, render) => {
-    lines.push(`/** ${doc} */`, `export const ${name} = {`);
-    for (const row of rows) lines.push(`  ${row.fields[0]}: ${render(row)},`);
+  lines.push("/** native/codec/codecs.def */", "export const codecs = {");
+  for (const row of codecs.rows) lines.push(`  ${row.name}: ${codecEntry(row)},`);
+  lines.push("} as const;", "");
+  lines.push("/** The specifications that tests, golden vectors and benches run over. */");
+  lines.push("export const codecCases = [", ...codecs.cases.map((spec) => `  ${JSON.stringify(spec)},`));
+  lines.push("] as const;", "");
+  const registry = (name, path, macro, fields, render) => {
+    lines.push(`/** ${path} */`, `export const ${name} = {`);
+    for (const row of parseRows(read(path), { [macro]: fields }))
+      lines.push(`  ${row.fields[0]}: ${render(row.fields)},`);
     lines.push("} as const;", "");
   };
-  registry(
-    "codecs",
-    "native/codec/codecs.def",
-    parseRegistry("native/codec/codecs.def", "GM_CODEC"),
-    ({ fields: f, doc }) =>
-      `{ id: ${f[1]}, blockElements: ${f[2]}, unbiased: ${f[3]}, contractive: ${f[4]}, linear: ${f[5]}, exactSum: ${f[6]}, doc: ${JSON.stringify(doc)} }`,
-  );
-  registry(
-    "collectives",
-    "native/collective/collectives.def",
-    parseRegistry("native/collective/collectives.def", "GM_COLLECTIVE"),
-    ({ fields: f, doc }) => `{ id: ${f[1]}, coded: ${f[2]}, doc: ${JSON.stringify(doc)} }`,
-  );
-  registry(
-    "ops",
-    "native/ops/ops.def",
-    parseRegistry("native/ops/ops.def", "GM_OP"),
-    ({ fields: f, doc }) =>
-      `{ id: ${f[1]}, inputs: ${f[2]}, outputs: ${f[3]}, integers: ${f[4]}, floats: ${f[5]}, doc: ${JSON.stringify(doc)} }`,
-  );
+  registry("collectives", "native/collective/collectives.def", "GM_COLLECTIVE", 4, (f) => {
+    return `{ id: ${f[1]}, coded: ${f[2]}, doc: ${JSON.stringify(f[3])} }`;
+  });
+  registry("ops", "native/ops/ops.def", "GM_OP", 7, (f) => {
+    const counts = `inputs: ${f[2]}, outputs: ${f[3]}, integers: ${f[4]}, floats: ${f[5]}`;
+    return `{ id: ${f[1]}, ${counts}, doc: ${JSON.stringify(f[6])} }`;
+  });
   for (const [type, name] of [
     ["CodecName", "codecs"],
     ["CollectiveName", "collectives"],
@@ -159,11 +148,14 @@ function typescript({ functions }) {
 }
 
 const abi = parseAbi(read("bindings/abi.def"));
+const codecs = parseCodecs(read("native/codec/codecs.def"));
+const measured = "bench/results/codec.json";
 const outputs = {
   "native/include/gradmesh_abi.gen.h": header(abi),
   "bindings/node/table.gen.h": table(abi),
   "lib/base/codes.gen.ts": errorCodes(abi),
-  "lib/native/abi.gen.ts": typescript(abi),
+  "lib/native/abi.gen.ts": typescript(abi, codecs),
+  "docs/codecs.md": codecDocs(codecs, existsSync(join(root, measured)) ? JSON.parse(read(measured)) : null),
 };
 
 const stale = [];
@@ -176,7 +168,9 @@ for (const [path, text] of Object.entries(outputs)) {
   }
   if (before === text) continue;
   stale.push(path);
-  if (!process.argv.includes("--check")) writeFileSync(join(root, path), text);
+  if (process.argv.includes("--check")) continue;
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), text);
 }
 if (process.argv.includes("--check") && stale.length > 0) {
   console.error(`stale generated files: ${stale.join(", ")}. Run: npm run generate`);

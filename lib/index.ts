@@ -3,6 +3,7 @@ export { type ErrorCode, errorCodes, GradmeshError } from "./base/errors.js";
 export { type LoadedCheckpoint, loadCheckpoints } from "./checkpoint/checkpoint.js";
 export { inspectCheckpoints, type RoundSummary } from "./checkpoint/inspect.js";
 export { type CodecName, type CollectiveName, codecs, collectives } from "./native/abi.gen.js";
+export { type Codec, openCodec } from "./native/codec.js";
 export { type ConfigKey, describeConfig, loadConfig, parseConfig, type RunConfig } from "./run/config.js";
 export { joinRun, type LocalChoices, startRun } from "./run/entry.js";
 export type { EventSink, RoundSeconds, RunEvent } from "./run/events.js";

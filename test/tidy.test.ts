@@ -25,9 +25,10 @@ function fileAt(path: string): rules.Source {
 const typescript = ["lib", "test", "bench"].flatMap((folder) => filesBelow(folder, /\.ts$/));
 const lib = typescript.filter(({ path }) => path.startsWith("lib/"));
 const nativeCode = filesBelow("native", /\.(cpp|h|def)$/);
+const cudaCode = filesBelow("cuda", /\.(cu|h)$/);
 const scripts = ["scripts", "bindings"].flatMap((folder) => filesBelow(folder, /\.(mjs|cpp|h|def)$/));
 const nativeTests = filesBelow("test/native", /\.(cpp|h)$/);
-const everything = [...typescript, ...nativeCode, ...scripts, ...nativeTests];
+const everything = [...typescript, ...nativeCode, ...cudaCode, ...scripts, ...nativeTests];
 const isGenerated = ({ path }: rules.Source) => /\.gen\.(ts|h)$/.test(path);
 
 /** No file breaks the rule, and each bad example does. */
@@ -76,7 +77,11 @@ rule("every TypeScript file says what it is for", typescript, rules.headComment,
   ["lib/a.ts", ""],
 ]);
 
-const kernels = [...nativeCode, fileAt("CMakeLists.txt"), ...filesBelow("cmake", /\.cmake$/)];
+const builds = [
+  ...filesBelow("cmake", /\.cmake$/),
+  ...["CMakeLists.txt", "cuda/CMakeLists.txt", "cuda/host/CMakeLists.txt"].map(fileAt),
+];
+const kernels = [...nativeCode, ...cudaCode, ...builds];
 rule("kernels use no libm and no fast math", kernels, rules.exactArithmetic, [
   ["native/ops/a.h", "float y = std::exp(x);"],
   ["native/ops/a.h", "float y = expf(x);"],
@@ -84,6 +89,7 @@ rule("kernels use no libm and no fast math", kernels, rules.exactArithmetic, [
   ["native/ops/a.h", "double y = exp(x);"],
   ["native/ops/a.h", "y = __builtin_tanhf (x);"],
   ["native/codec/a.h", "y = std::fma(a, b, c);"],
+  ["cuda/codec/a.cu", "y = expf(x);"],
   ["CMakeLists.txt", "add_compile_options(-ffast-math)"],
 ]);
 
@@ -130,8 +136,11 @@ test("documents link only to what is there", () => {
     text: "[a](b.md) [b](../c.md#d) [c](https://x.y) [d](#e)\n```\n[e](f)\n```",
   };
   assert.equal(rules.brokenLinks(bad, () => false).length, 2);
-  const documents = readdirSync(root).filter((name) => name.endsWith(".md"));
-  assert.ok(documents.includes("ARCHITECTURE.md"));
+  const documents = [
+    ...readdirSync(root),
+    ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`),
+  ].filter((name) => name.endsWith(".md"));
+  assert.ok(documents.includes("ARCHITECTURE.md") && documents.includes("docs/codecs.md"));
   const broken = documents.flatMap((path) =>
     rules.brokenLinks(fileAt(path), (link) => existsSync(join(root, link))),
   );

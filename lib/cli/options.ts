@@ -13,6 +13,13 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
+/** cpu, cuda or cuda:<index>. */
+export function deviceName(text: string): string {
+  if (!/^(cpu|cuda(:\d{1,3})?)$/.test(text))
+    throw new InvalidArgumentError("cpu, cuda, or cuda:<index> such as cuda:1 is allowed.");
+  return text;
+}
+
 const faultSignals = ["SIGKILL", "SIGSTOP", "SIGTERM"] as const;
 
 /** round:steps:signal, such as 6:9:SIGKILL. */

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { type Command, Option } from "commander";
 import type { LocalChoices } from "../run/entry.js";
 import type { FaultPlan } from "../run/exchange.js";
-import { faultPlan, interruptSignal, wholeNumber } from "./options.js";
+import { deviceName, faultPlan, interruptSignal, wholeNumber } from "./options.js";
 import { createProgress, progressMode, shortPeer } from "./progress.js";
 
 export interface PeerFlags {
@@ -13,9 +13,14 @@ export interface PeerFlags {
   controlPort?: number;
   bulkPort?: number;
   threads?: number;
+  device?: string;
   json?: boolean;
   fault?: FaultPlan;
 }
+
+/** For the help of every command that trains. */
+export const deviceMeaning =
+  "where inner steps run: cpu, cuda (the first GPU) or cuda:<n>; it changes no bit";
 
 /** Adds the options that are each peer's own. */
 export function withPeerOptions(command: Command): Command {
@@ -29,6 +34,7 @@ export function withPeerOptions(command: Command): Command {
     .option("--control-port <n>", "libp2p port (0: any)", wholeNumber(0, 65535))
     .option("--bulk-port <n>", "port of the native bulk links (0: any)", wholeNumber(0, 65535))
     .option("--threads <n>", "threads of a training step; they change no bit", wholeNumber(1, 256))
+    .option("--device <device>", deviceMeaning, deviceName, "cpu")
     .option("--json", "events as JSON lines")
     .addOption(
       new Option(

@@ -14,14 +14,28 @@ export interface NativeAbi {
   cancelRaise(cancel: number): void;
   /** forgets the flag */
   cancelFree(cancel: number): void;
+  /** the codec of a specification, as in int4_block:scale=fp32,rounding=stochastic; equal ones give equal ids, and a row's name gives its id in codecs.def */
+  codecOpen(spec: string): number;
+  /** JSON: {id, spec, name, fingerprint, blockElements, identity, linear, unbiased, contractive, exactSum} */
+  codecDescribe(codec: number): string;
   /** wire bytes of so many elements */
   codecBytes(codec: number, elements: number): number;
-  /** source[n] -> wire[codec_bytes(n)] */
-  codecEncode(codec: number, source: Float32Array, wire: Uint8Array): Promise<void>;
-  /** wire[codec_bytes(n)] -> target[n] */
-  codecDecode(codec: number, wire: Uint8Array, target: Float32Array): Promise<void>;
-  /** codes the mean of the coded contributions */
-  codecMean(codec: number, wires: readonly NodeJS.TypedArray[], elements: number, wire: Uint8Array): Promise<void>;
+  /** source[n] -> wire[codec_bytes(n)]; seed, step, the coder's rank and the tensor index of the first element (a multiple of the codec's block) key its random numbers, if it has any */
+  codecEncode(codec: number, seed: number, step: number, rank: number, first: number, source: Float32Array, wire: Uint8Array): Promise<void>;
+  /** wire[codec_bytes(n)] -> target[n]; the key is the coder's (rank 65535: of a mean) */
+  codecDecode(codec: number, seed: number, step: number, rank: number, first: number, wire: Uint8Array, target: Float32Array): Promise<void>;
+  /** codes the mean of the coded contributions, wires[rank], as rank 65535 */
+  codecMean(codec: number, seed: number, step: number, first: number, wires: readonly NodeJS.TypedArray[], elements: number, wire: Uint8Array): Promise<void>;
+  /** state = decay state + source; wire = encode(state), sent = decode(wire); state = state - alpha sent: error feedback (alpha 1) or momentum residue, of a contractive codec; decay and alpha are rounded to float32; call it with a segment */
+  codecFeedback(codec: number, seed: number, step: number, rank: number, first: number, decay: number, alpha: number, source: Float32Array, state: Float32Array, wire: Uint8Array, sent: Float32Array): Promise<void>;
+  /** PowerSGD: p[rank][rows] = matrix[rows][columns] q, q[rank][columns] */
+  lowrankLeft(matrix: Float32Array, rows: number, columns: number, q: Float32Array, rank: number, p: Float32Array): Promise<void>;
+  /** factor[rank][length]: its vectors become orthonormal, one after the other */
+  lowrankOrthogonalize(factor: Float32Array, length: number, rank: number): Promise<void>;
+  /** q[rank][columns] = matrix^T p */
+  lowrankRight(matrix: Float32Array, rows: number, columns: number, p: Float32Array, rank: number, q: Float32Array): Promise<void>;
+  /** matrix[rows][columns] = p q^T */
+  lowrankExpand(p: Float32Array, q: Float32Array, rows: number, columns: number, rank: number, matrix: Float32Array): Promise<void>;
   /** target[i] = uniform in [0,1) of element first + i: 24 bits of Philox4x32-10 keyed by seed and stream */
   randomUniform(seed: number, stream: number, first: number, target: Float32Array): Promise<void>;
   /** target[i] = a normal deviate of element first + i: the sum of 12 uniforms less 6 (Irwin-Hall), times deviation */
@@ -32,11 +46,11 @@ export interface NativeAbi {
   allFinite(source: Float32Array): Promise<boolean>;
   /** digest of one golden case (kind codec or op) on the active backend */
   goldenRun(kind: string, name: string, elements: number, seed: number): Promise<string>;
-  /** an operator graph; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
-  graphCreate(tensors: Float64Array, nodes: Int32Array, floats: Float64Array, threads: number): number;
-  /** runs every node in order; bindings[i] is the memory of binding i, all of them each time */
-  graphRun(graph: number, bindings: readonly NodeJS.TypedArray[], cancel: number): Promise<void>;
-  /** JSON: {operator: {runs, nanoseconds}} since create */
+  /** an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
+  graphCreate(tensors: Float64Array, nodes: Int32Array, floats: Float64Array, threads: number, device: string): number;
+  /** runs every node in order; bindings[i] is the memory of binding i, all of them each time; on a GPU transfers[i] says what is copied: 0 nothing, 1 to the GPU before, 2 from it after, 3 both; empty: 3 for all */
+  graphRun(graph: number, bindings: readonly NodeJS.TypedArray[], transfers: Int32Array, cancel: number): Promise<void>;
+  /** JSON: {operator: {runs, nanoseconds}} since create; a GPU's nanoseconds count from the first call on */
   graphProfile(graph: number): string;
   /** frees the graph once its runs have ended */
   graphClose(graph: number): void;
@@ -58,8 +72,10 @@ export interface NativeAbi {
   linkReady(endpoint: number, link: number, limitMs: number, cancel: number): Promise<void>;
   /** ends a link */
   linkClose(endpoint: number, link: number): void;
-  /** runs a collective over links[rank] (-1 at one's own); input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-  collectiveRun(endpoint: number, links: Int32Array, operation: number, collective: number, rank: number, root: number, codec: number, segmentElements: number, limitMs: number, input: Float32Array, output: Float32Array, report: Float64Array, cancel: number): Promise<void>;
+  /** runs a collective over links[rank] (-1 at one's own); seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+  collectiveRun(endpoint: number, links: Int32Array, operation: number, collective: number, rank: number, root: number, codec: number, seed: number, step: number, segmentElements: number, limitMs: number, input: Float32Array, output: Float32Array, report: Float64Array, cancel: number): Promise<void>;
+  /** the same over tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+  collectiveRunDevice(endpoint: number, links: Int32Array, operation: number, collective: number, rank: number, root: number, codec: number, seed: number, step: number, segmentElements: number, limitMs: number, device: number, input: number, output: number, elements: number, report: Float64Array, cancel: number): Promise<void>;
   /** JSON: the schedule of one rank */
   collectivePlan(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, segmentElements: number): string;
   /** JSON: {latencySteps, bytesSent} of one rank */
@@ -68,10 +84,83 @@ export interface NativeAbi {
 
 /** native/codec/codecs.def */
 export const codecs = {
-  fp32: { id: 0, blockElements: 1, unbiased: true, contractive: true, linear: true, exactSum: false, doc: "float32 as it is: 4 bytes an element, lossless" },
-  bf16: { id: 1, blockElements: 1, unbiased: false, contractive: true, linear: false, exactSum: false, doc: "bfloat16, rounded to nearest even, denormals kept: 2 bytes an element" },
-  int8_block: { id: 2, blockElements: 256, unbiased: false, contractive: true, linear: false, exactSum: true, doc: "8-bit integers, one power-of-two scale per 256 elements: 1.004 bytes an element; sums are exact integers" },
+  fp32: { id: 0, wire: "32 bits", error: "none: lossless", special: "kept, all bits", source: "IEEE 754", options: {} },
+  bf16: { id: 1, wire: "16 bits", error: "2^-9 of a normal value", special: "NaN quiet, Inf and denormals kept; from 2^128 - 2^119 on Inf", source: "bfloat16", options: {} },
+  int8_block: { id: 2, wire: "8 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is at most 2 largest / 127 (pow2), largest / 127 (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: QSGD, 1610.02132", options: { block: {"initial":256,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
+  sign1: { id: 3, wire: "1 bit, a float32 a block", error: "1 - (mean of |x|)^2 / mean of x^2, of the squared norm of a block", special: "a zero has a sign; a block with NaN or Inf is all NaN; denormals as others", source: "1-bit SGD, Seide et al. 2014; scaled sign, 1901.09847", options: { block: {"initial":256,"least":64,"most":4096} } },
+  topk: { id: 4, wire: "values, log2(block) bits an index, a scale a block unless fp32", error: "what is not among the k largest; with int8 half a step of a kept value, with sign that of sign1", special: "kept before all others: fp32 all bits, int8 and sign all kept of the block NaN; denormals as others", source: "Aji and Heafield 2017, 1704.05021; SparseLoCo, 2508.15706", options: { block: {"initial":4096,"least":64,"most":4096}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
+  random_mask: { id: 5, wire: "values, a scale a block unless fp32", error: "what is not chosen; with int8 half a step of a kept value, with sign that of sign1", special: "seen where chosen: fp32 all bits, int8 and sign all kept of the block NaN; denormals as others", source: "random mask, 1610.05492; SPARTA", options: { block: {"initial":4096,"least":64,"most":4096}, kept_ppm: {"initial":5000,"least":1,"most":1000000}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
+  int4_block: { id: 6, wire: "4 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is at most 2 largest / 7 (pow2), largest / 7 (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: QSGD, 1610.02132", options: { block: {"initial":128,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
+  int2_block: { id: 7, wire: "2 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is below 2 largest (pow2), largest (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: TernGrad, 1705.07878", options: { block: {"initial":64,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
+  fp16: { id: 8, wire: "16 bits", error: "2^-11 of a normal value, 2^-25 below 2^-14", special: "NaN quiet, Inf and denormals kept; from 65520 on Inf", source: "IEEE 754 binary16", options: {} },
+  mxfp8_e4m3: { id: 9, wire: "8 bits, a byte a block of 32", error: "1/16 of an element, 1/8 where the largest is clamped, half the least element below; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, below half the least element 0", source: "OCP Microscaling v1.0", options: {} },
+  mxfp8_e5m2: { id: 10, wire: "8 bits, a byte a block of 32", error: "1/8 of an element, also where the largest is clamped, half the least element below; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, below half the least element 0", source: "OCP Microscaling v1.0", options: {} },
+  mxfp4: { id: 11, wire: "4 bits, a byte a block of 32", error: "1/4 of an element, also where the largest is clamped, half the least element below; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, below half the least element 0", source: "OCP Microscaling v1.0", options: {} },
+  mxint8: { id: 12, wire: "8 bits, a byte a block of 32", error: "half a step: 2^-7 of the power of two below the largest; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, below half the least element 0", source: "OCP Microscaling v1.0", options: {} },
+  e3m0: { id: 13, wire: "4 bits, a byte a block", error: "a third of an element, 2^-7 of the scale below, half where a scale would be 2^128; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, down to 2^-133", source: "Streaming DiLoCo, 2501.18512", options: { block: {"initial":128,"least":32,"most":4096} } },
+  nf4: { id: 14, wire: "4 bits, a float32 a block", error: "0.152 of the largest; never more than the value", special: "a block with NaN or Inf is all NaN; denormals are coded like others", source: "QLoRA, 2305.14314", options: { block: {"initial":64,"least":32,"most":4096} } },
+  int4_affine: { id: 15, wire: "4 bits, two float32 a block", error: "half a scale: (largest - smallest) / 30; a block's smallest is exact", special: "a block with NaN or Inf is all NaN; differences below 2^-127 vanish", source: "asymmetric block quantization, as in 1712.05877", options: { block: {"initial":64,"least":16,"most":256} } },
+  dct_topk: { id: 16, wire: "values, 12 bits an index of a 64 x 64 tile, a scale a tile unless fp32", error: "what is not among the k largest coefficients of a tile, at most 1 - k / coefficients of its squared norm; with int8 half a step of a kept value, with sign that of sign1", special: "a tile with NaN or Inf is all NaN; finite stays finite; denormals as others", source: "DeMo, 2411.19870; DisTrO", options: { rows: {"initial":64,"least":1,"most":65536}, columns: {"initial":64,"least":1,"most":65536}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
+  eden: { id: 17, wire: "1 to 4 bits, a float32 a block", error: "of the squared norm of any tensor 0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3, 4 bits; scale=least: 0.363, 0.117, 0.0345, 0.0095", special: "a block with NaN or Inf is all NaN; finite stays finite; what is below 2^-126 of a block's largest is 0", source: "DRIVE, 2105.08339; EDEN, 2108.08842", options: { block: {"initial":4096,"least":64,"most":4096}, bits: {"initial":4,"least":1,"most":4}, scale: {"initial":"unbiased","choices":["unbiased","least"]} } },
+  lowrank: { id: 18, wire: "rank (rows + columns) float32 a matrix, with a shared basis rank rows", error: "what a projection on rank directions leaves: for shared about 1 - rank / columns of the squared norm", special: "a matrix with NaN or Inf is all NaN, with a shared basis its row is not finite; sums beyond the largest float likewise", source: "PowerSGD, 1905.13727", options: { rows: {"initial":64,"least":1,"most":65536}, columns: {"initial":64,"least":1,"most":32768}, rank: {"initial":4,"least":1,"most":64}, basis: {"initial":"power","choices":["power","shared"]} } },
 } as const;
+
+/** The specifications that tests, golden vectors and benches run over. */
+export const codecCases = [
+  "fp32",
+  "bf16",
+  "int8_block",
+  "int8_block:rounding=stochastic",
+  "int8_block:scale=fp32",
+  "int8_block:block=16,scale=fp32,rounding=stochastic",
+  "int8_block:block=4096",
+  "sign1",
+  "sign1:block=4096",
+  "topk",
+  "topk:values=int8",
+  "topk:block=256,k=13,values=sign",
+  "topk:block=512,k=512",
+  "random_mask",
+  "random_mask:kept_ppm=50000,values=int8",
+  "random_mask:block=256,kept_ppm=300000,values=sign",
+  "random_mask:kept_ppm=1000000",
+  "int4_block",
+  "int4_block:rounding=stochastic",
+  "int4_block:scale=fp32",
+  "int4_block:block=32,scale=fp32,rounding=stochastic",
+  "int4_block:block=1024",
+  "int2_block",
+  "int2_block:rounding=stochastic",
+  "int2_block:scale=fp32",
+  "int2_block:block=16,scale=fp32,rounding=stochastic",
+  "int2_block:block=512",
+  "fp16",
+  "mxfp8_e4m3",
+  "mxfp8_e5m2",
+  "mxfp4",
+  "mxint8",
+  "e3m0",
+  "e3m0:block=32",
+  "e3m0:block=4096",
+  "nf4",
+  "nf4:block=32",
+  "nf4:block=1024",
+  "int4_affine",
+  "int4_affine:block=16",
+  "int4_affine:block=256",
+  "dct_topk",
+  "dct_topk:values=int8",
+  "dct_topk:columns=192,k=32,values=sign",
+  "dct_topk:rows=12,columns=50,k=9",
+  "eden",
+  "eden:bits=1",
+  "eden:block=1024,bits=2",
+  "eden:block=64,bits=3,scale=least",
+  "lowrank",
+  "lowrank:basis=shared",
+  "lowrank:rows=37,columns=100,rank=7",
+  "lowrank:rows=37,columns=100,rank=7,basis=shared",
+] as const;
 
 /** native/collective/collectives.def */
 export const collectives = {

@@ -2,8 +2,9 @@
 import { type Clock, systemClock } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { BulkLinks, LinkView } from "../group/links.js";
-import { type CodecName, type CollectiveName, codecs, collectives } from "../native/abi.gen.js";
-import type { Endpoint } from "./endpoint.js";
+import { type CollectiveName, collectives } from "../native/abi.gen.js";
+import { openCodec } from "../native/codec.js";
+import type { Endpoint, Tensor } from "./endpoint.js";
 
 export interface ReduceReport {
   /** Payload that this peer sent. */
@@ -32,11 +33,14 @@ interface CallOptions {
 
 export interface AllReduceOptions extends CallOptions {
   collective: Exclude<CollectiveName, "broadcast">;
-  codec: CodecName;
-  /** This peer's contribution; stays as it is. */
-  input: Float32Array;
+  /** A codec's specification, as in "int4_block:scale=fp32". */
+  codec: string;
+  /** Key the codec's random numbers, if it has any; the same on every member. By default 0. */
+  key?: { seed: number; step: number };
+  /** This peer's contribution, on the host or in a GPU's memory; stays as it is. */
+  input: Tensor;
   /** The mean, the same bytes on every member; as long as the input. Its content after an error means nothing. */
-  output: Float32Array;
+  output: Tensor;
 }
 
 export interface BroadcastOptions extends CallOptions {
@@ -45,9 +49,9 @@ export interface BroadcastOptions extends CallOptions {
   /** The peer whose bytes the others get. */
   root: string;
   /** On the root: what it sends, which stays as it is. Elsewhere only its length counts. */
-  input: Float32Array;
+  input: Tensor;
   /** The root's elements, bit for bit. */
-  output: Float32Array;
+  output: Tensor;
 }
 
 export interface Reducer {
@@ -72,10 +76,11 @@ interface GroupCall {
   /** Ranks of the view that take part, ascending. */
   group: number[];
   collective: CollectiveName;
-  codec: CodecName;
+  codec: string;
+  key: { seed: number; step: number };
   root: number;
-  input: Float32Array;
-  output: Float32Array;
+  input: Tensor;
+  output: Tensor;
 }
 
 function toReport(report: Float64Array): ReduceReport {
@@ -83,6 +88,7 @@ function toReport(report: Float64Array): ReduceReport {
   return { bytesSent, bytesFraming, bytesReceived, seconds, steps };
 }
 
+const unkeyed = { seed: 0, step: 0 };
 const LOST_RANK = 4;
 const REPORT_LENGTH = 6;
 
@@ -121,7 +127,7 @@ function groupOf(options: BroadcastOptions): number[] {
 export function createReducer({ endpoint, links, clock = systemClock }: ReducerOptions): Reducer {
   async function run(options: CallOptions, call: GroupCall): Promise<ReduceReport> {
     const { view, rank, operation, segmentElements, limitMs, signal } = options;
-    const { group, collective, codec, root, input, output } = call;
+    const { group, collective, codec, key, root, input, output } = call;
     const start = clock.now();
     const all = await links.ensure(view, rank, limitMs, signal);
     const left = Math.max(1, Math.ceil(limitMs - (clock.now() - start)));
@@ -133,7 +139,9 @@ export function createReducer({ endpoint, links, clock = systemClock }: ReducerO
       collective: collectives[collective].id,
       rank: group.indexOf(rank),
       root,
-      codec: codecs[codec].id,
+      codec: openCodec(codec).id,
+      seed: key.seed,
+      step: key.step,
       segmentElements,
       limitMs: left,
       input,
@@ -150,15 +158,23 @@ export function createReducer({ endpoint, links, clock = systemClock }: ReducerO
 
   return {
     allReduce(options) {
-      const { collective, codec, input, output } = options;
+      const { collective, codec, key = unkeyed, input, output } = options;
       const group = options.view.members.map((_, other) => other);
-      return run(options, { group, collective, codec, root: 0, input, output });
+      return run(options, { group, collective, codec, key, root: 0, input, output });
     },
     async broadcast(options) {
       const { view, root, input, output } = options;
       const group = groupOf(options);
       const rootRank = group.findIndex((member) => view.members[member]?.peerId === root);
-      return run(options, { group, collective: "broadcast", codec: "fp32", root: rootRank, input, output });
+      return run(options, {
+        group,
+        collective: "broadcast",
+        codec: "fp32",
+        key: unkeyed,
+        root: rootRank,
+        input,
+        output,
+      });
     },
   };
 }

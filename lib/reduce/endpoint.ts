@@ -12,6 +12,18 @@ export interface EndpointOptions {
   encryption: Encryption;
 }
 
+/** Float32 elements in a GPU's memory that somebody else owns, as a framework's data pointer names them. */
+export interface DeviceTensor {
+  /** The GPU's number. */
+  device: number;
+  /** A device address, a multiple of 16. */
+  address: number;
+  elements: number;
+}
+
+/** What a collective reads or writes: memory of this machine, or of its GPU. */
+export type Tensor = Float32Array | DeviceTensor;
+
 /** The arguments of one native collective; rank, root and lost rank count within `links`. */
 export interface CollectiveCall {
   links: Int32Array;
@@ -20,10 +32,14 @@ export interface CollectiveCall {
   rank: number;
   root: number;
   codec: number;
+  /** Key the codec's random numbers; the same on every rank. */
+  seed: number;
+  step: number;
   segmentElements: number;
   limitMs: number;
-  input: Float32Array;
-  output: Float32Array;
+  /** Both on the host, or both on the same GPU: complete there when the call is made, and kept until it ends. */
+  input: Tensor;
+  output: Tensor;
   /** Filled with [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done]. */
   report: Float64Array;
 }
@@ -42,6 +58,21 @@ export interface EndpointStats {
   controlBytesReceived: number;
   /** Sockets that were not let in, by reason: garbage, unknownTicket, usedTicket, expiredTicket and more. */
   refused: Record<string, number>;
+}
+
+/** @throws ERR_INVALID_ARGUMENT unless both lie on one GPU and are as long as each other. */
+function deviceArguments(input: Tensor, output: Tensor) {
+  if (input instanceof Float32Array || output instanceof Float32Array || input.device !== output.device)
+    throw new GradmeshError(
+      "ERR_INVALID_ARGUMENT",
+      "input and output lie on different devices; allowed: both on the host, or both on the same GPU",
+    );
+  if (input.elements !== output.elements)
+    throw new GradmeshError(
+      "ERR_INVALID_ARGUMENT",
+      `input has ${input.elements} elements and output ${output.elements}; allowed: the same`,
+    );
+  return [input.device, input.address, output.address, input.elements] as const;
 }
 
 export class Endpoint implements BulkEndpoint {
@@ -90,15 +121,23 @@ export class Endpoint implements BulkEndpoint {
       rank,
       root,
       codec,
+      seed,
+      step,
       segmentElements,
       limitMs,
       input,
       output,
       report,
     } = call;
-    const arguments_ = [links, operation, collective, rank, root, codec, segmentElements, limitMs] as const;
+    const arguments_ = [links, operation, collective, rank, root, codec, seed, step] as const;
+    const limits = [segmentElements, limitMs] as const;
+    if (input instanceof Float32Array && output instanceof Float32Array)
+      return withCancel(signal, (cancel) =>
+        native.collectiveRun(this.#open, ...arguments_, ...limits, input, output, report, cancel),
+      );
+    const tensors = deviceArguments(input, output);
     return withCancel(signal, (cancel) =>
-      native.collectiveRun(this.#open, ...arguments_, input, output, report, cancel),
+      native.collectiveRunDevice(this.#open, ...arguments_, ...limits, ...tensors, report, cancel),
     );
   }
 

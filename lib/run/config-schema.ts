@@ -76,6 +76,8 @@ export interface ConfigKey {
 }
 
 interface JsonSchema {
+  /** In words, where the schema cannot say it. */
+  readonly allowed?: string;
   readonly type?: string;
   readonly enum?: readonly string[];
   readonly anyOf?: readonly JsonSchema[];
@@ -91,6 +93,7 @@ interface JsonSchema {
 
 /** What a value may be, in words: "an integer from 1 to 16". */
 function allowedWords(node: JsonSchema): string {
+  if (node.allowed) return node.allowed;
   if (node.anyOf) return node.anyOf.map(allowedWords).join(", or ");
   if (node.enum) return node.enum.map((name) => JSON.stringify(name)).join(", ");
   if (node.type === "string") return `text of 1 to ${node.maxLength} characters`;

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { ioError } from "../base/atomic-file.js";
 import { canonicalDigest, canonicalJson } from "../base/canonical-json.js";
 import { GradmeshError } from "../base/errors.js";
-import { type CodecName, codecs } from "../native/abi.gen.js";
+import { codecsThat, openCodec } from "../native/codec.js";
 import { type ConfigKey, configSchema, describeConfig, type RunConfig } from "./config-schema.js";
 import { closestName, syntaxProblem } from "./config-text.js";
 
@@ -16,7 +16,10 @@ interface CrossRule {
   check(config: RunConfig): string | null;
 }
 
-const linearCodecs = (Object.keys(codecs) as CodecName[]).filter((name) => codecs[name].linear);
+const identityCodecs = () =>
+  codecsThat("identity")
+    .map((name) => `"${name}"`)
+    .join(", ");
 
 const crossRules: readonly CrossRule[] = [
   {
@@ -27,10 +30,10 @@ const crossRules: readonly CrossRule[] = [
   {
     keys: ["strategy.collective", "strategy.codec"],
     check: ({ strategy: { collective, codec } }) =>
-      collective !== "ring" || codecs[codec].linear
+      collective !== "ring" || openCodec(codec).identity
         ? null
-        : `strategy.codec: "${codec}"; allowed with the collective "ring": ${linearCodecs.map((name) => `"${name}"`).join(", ")}` +
-          ` (a ring adds coded sums); or set strategy.collective to "direct"`,
+        : `strategy.codec: "${codec}"; allowed with the collective "ring": ${identityCodecs()} (a ring adds float32 ` +
+          'sums on the way); or set strategy.collective to "direct"',
   },
   {
     keys: ["strategy.momentumStart", "strategy.momentumEnd"],
@@ -80,6 +83,8 @@ function issueProblems(issue: z.core.$ZodIssue, value: unknown, keys: readonly C
   if (issue.code === "unrecognized_keys") return issue.keys.map((name) => unknownKey(issue.path, name, keys));
   const key = issue.path.map(String).join(".");
   const known = keys.find((row) => row.key === key);
+  // A codec says itself what is wrong with its specification.
+  if (issue.code === "custom") return [`${key}: ${issue.message}`];
   const allowed = known?.allowed ?? "an object";
   return [`${key === "" ? "the config" : key}: ${shown(valueAt(value, issue.path))}; allowed: ${allowed}`];
 }

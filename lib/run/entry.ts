@@ -1,6 +1,7 @@
 /** The ways into a run for programs and for the command line: start one, join one, each also from a checkpoint. */
 import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
 import { parseTicket } from "../peer/ticket.js";
+import { checkDevice } from "../tensor/device.js";
 import { parseConfig, type RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
 import type { FaultPlan } from "./exchange.js";
@@ -18,6 +19,8 @@ export interface LocalChoices {
   controlPort?: number;
   bulkPort?: number;
   threads?: number;
+  /** Where inner steps run: "cpu" (the default), "cuda" (the first GPU) or "cuda:<index>". */
+  device?: string;
   /** Goes on from it; it must be of this folder's peer. */
   checkpoint?: LoadedCheckpoint;
   /** Hears everything that happens, in order. */
@@ -42,6 +45,8 @@ interface Defaults {
 }
 
 function peerOptions(choices: LocalChoices, defaults: Defaults) {
+  // Before the peer takes a place in any run.
+  if (choices.device !== undefined) checkDevice(choices.device);
   const listen = {
     host: choices.host ?? defaults.host,
     port: choices.controlPort ?? defaults.controlPort,
@@ -58,6 +63,7 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
         bulkPort: choices.bulkPort ?? defaults.bulkPort,
       },
       threads: choices.threads ?? trainer.threads,
+      device: choices.device ?? "cpu",
       checkpoint,
     }),
     checkpoint: choices.checkpoint ?? null,
@@ -71,7 +77,7 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
  * Starts a run as its first peer, which hosts the coordinator; resolves when the run has ended. In the folder of a run
  * that was cut off it goes on with that run. A "ticket" event has what others join with.
  * @param config validated whole: ERR_CONFIG lists every problem.
- * @throws as runPeer does.
+ * @throws ERR_UNSUPPORTED for a device that this machine lacks; else as runPeer does.
  */
 export async function startRun(config: unknown, choices: LocalChoices): Promise<PeerResult> {
   const checked = parseConfig(config);
@@ -82,7 +88,8 @@ export async function startRun(config: unknown, choices: LocalChoices): Promise<
 
 /**
  * Takes part in a run by its ticket, from the next round on; resolves when the run has ended.
- * @throws ERR_INVALID_ARGUMENT for a ticket that cannot be; else as runPeer does.
+ * @throws ERR_INVALID_ARGUMENT for a ticket that cannot be; ERR_UNSUPPORTED for a device that this machine lacks; else
+ * as runPeer does.
  */
 export async function joinRun(ticket: string, choices: LocalChoices): Promise<PeerResult> {
   const { addresses } = parseTicket(ticket);

@@ -117,6 +117,7 @@ export class Exchange {
         limitMs: network.roundLimitMs,
         collective,
         codec,
+        key: { seed: replica.random.seed, step: round },
         input: replica.delta,
         output: replica.mean,
       });

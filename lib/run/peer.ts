@@ -215,6 +215,7 @@ class Peer {
     const peer = host.peerId;
     const { backend } = JSON.parse(native.capabilities()) as { backend: string };
     const { round } = replica.standing;
+    const { device } = local(training.config);
     emit({
       type: "started",
       peer,
@@ -224,7 +225,7 @@ class Peer {
       round,
       rounds: training.config.rounds,
       parameters: replica.parameters,
-      backend,
+      backend: device === "cpu" ? backend : `${device}, ${backend}`,
     });
     if (this.#lead !== null && round >= 0)
       emit({ type: "evaluated", peer, round, validationLoss: await replica.evaluate() });

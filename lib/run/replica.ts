@@ -34,6 +34,8 @@ export interface ReplicaOptions {
   config: RunConfig;
   shard: number;
   threads: number;
+  /** Where the trainer's steps run: "cpu", "cuda" or "cuda:<index>". */
+  device?: string;
   /** What a relative trainer module is relative to. */
   folder: string;
 }
@@ -65,7 +67,7 @@ export class Replica {
 
   /** A replica at round 0, its state made from the run's seed. @throws ERR_CONFIG from the trainer or strategy. */
   static async create(options: ReplicaOptions): Promise<Replica> {
-    const { config, shard, threads, folder } = options;
+    const { config, shard, threads, device, folder } = options;
     const strategy = createStrategy(config.strategy);
     const factory = await loadTrainer(config.trainer.module, folder);
     const trainer = await factory({
@@ -74,6 +76,7 @@ export class Replica {
       shards: config.peersMax,
       options: config.trainer.options,
       threads,
+      device,
     });
     checkTrainer(trainer, config.trainer.module);
     const replica = new Replica(options, trainer, strategy);
@@ -131,10 +134,10 @@ export class Replica {
     const view = { epoch: 0, peers: [] };
     let step = first;
     let sum = 0;
-    do {
-      sum += (await trainerWork(`in step ${step}`, () => this.#trainer.step({ step }))).loss;
-      step += 1;
-    } while (this.#strategy.actions(step, view).length === 0);
+    for (let last = false; !last; step += 1) {
+      last = this.#strategy.actions(step + 1, view).length > 0;
+      sum += (await trainerWork(`in step ${step}`, () => this.#trainer.step({ step, last }))).loss;
+    }
     await this.#outer.pseudoGradient(this.#trainer.parameters, this.delta);
     const steps = step - first;
     return { loss: sum / steps, steps, seconds: (performance.now() - startedAt) / 1000 };

@@ -16,6 +16,7 @@ import { Replica } from "./replica.js";
 export interface LocalOptions {
   network: RunConfig["network"];
   threads: number;
+  device: string;
   checkpoint: RunConfig["checkpoint"];
 }
 
@@ -66,8 +67,9 @@ export class Training {
   static async begin(options: TrainingOptions, welcome: Welcome): Promise<Training> {
     const { host, checkpoint, runId } = options;
     const config = parseConfig(welcome.config, "the run's config");
-    const { network, threads } = options.local(config);
-    const replica = await Replica.create({ config, shard: welcome.shard, threads, folder: process.cwd() });
+    const { network, threads, device } = options.local(config);
+    const own = { threads, device, folder: process.cwd() };
+    const replica = await Replica.create({ config, shard: welcome.shard, ...own });
     if (checkpoint !== null) await replica.restore(checkpoint);
     else if (welcome.round !== 0) replica.forget();
     const { encryption } = config.network;
@@ -110,8 +112,9 @@ export class Training {
   /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */
   async #changeShard(shard: number): Promise<void> {
     const old = this.#replica;
-    const { threads } = this.#local;
-    const replica = await Replica.create({ config: this.config, shard, threads, folder: process.cwd() });
+    const { threads, device } = this.#local;
+    const own = { threads, device, folder: process.cwd() };
+    const replica = await Replica.create({ config: this.config, shard, ...own });
     const { round } = old.standing;
     if (round < 0) replica.forget();
     else

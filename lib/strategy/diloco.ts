@@ -1,11 +1,11 @@
 /** DiLoCo (arXiv 2311.08105): H inner steps on each peer, then an outer Nesterov step on the mean pseudo-gradient. */
 import { z } from "zod";
 import { GradmeshError } from "../base/errors.js";
-import { type CodecName, codecs, collectives } from "../native/abi.gen.js";
-import { parseOptions } from "./options.js";
+import { collectives } from "../native/abi.gen.js";
+import { codecsThat, openCodec } from "../native/codec.js";
+import { codecOption, parseOptions } from "./options.js";
 import { momentumAt, type Recipe, type Strategy } from "./strategy.js";
 
-const codecNames = Object.keys(codecs) as [CodecName, ...CodecName[]];
 /** The collectives that end with every rank holding the mean. */
 const meanCollectives = ["ring", "direct"] as const;
 
@@ -34,19 +34,18 @@ export const dilocoOptions = z.strictObject({
     .max(1_000_000)
     .default(10)
     .describe("rounds in which the momentum rises from start to end"),
-  codec: z.enum(codecNames).default("int8_block").describe("how pseudo-gradients are coded on the wire"),
+  codec: codecOption("int8_block", "how pseudo-gradients are coded on the wire"),
   collective: z.enum(meanCollectives).default("direct").describe("the all-reduce algorithm"),
 });
 
 /** A recipe from a run's options. @throws ERR_CONFIG naming the key and the allowed values. */
 export function dilocoRecipe(options: unknown): Recipe {
   const { name, innerSteps, codec, collective, ...outer } = parseOptions(dilocoOptions, options, "strategy");
-  if (!collectives[collective].coded && !codecs[codec].linear) {
-    const linear = codecNames.filter((name) => codecs[name].linear).join(", ");
+  if (!collectives[collective].coded && !openCodec(codec).identity) {
     throw new GradmeshError(
       "ERR_CONFIG",
-      `strategy.codec is "${codec}": collective "${collective}" adds coded values and takes only linear codecs ` +
-        `(${linear}); collective "direct" takes any`,
+      `strategy.codec is "${codec}": collective "${collective}" adds float32 sums on the way and takes only ` +
+        `${codecsThat("identity").join(", ")}; collective "direct" takes any`,
     );
   }
   return {

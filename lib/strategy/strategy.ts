@@ -2,7 +2,7 @@
  * What a strategy is: data (a recipe, one slot for each design choice of the field) and pure functions of the step and
  * the agreed view, the same on every peer. It never touches a tensor or the network.
  */
-import type { CodecName, CollectiveName } from "../native/abi.gen.js";
+import type { CollectiveName } from "../native/abi.gen.js";
 
 /** When peers exchange: after every so many inner steps. */
 export interface EveryTrigger {
@@ -32,7 +32,8 @@ export interface Recipe {
   readonly fragments: "all";
   /** What becomes of the coding error. */
   readonly feedback: "none";
-  readonly codec: CodecName;
+  /** Its specification. */
+  readonly codec: string;
   readonly collective: CollectiveName;
   readonly aggregate: "mean";
   readonly outer: NesterovOuter;
@@ -55,7 +56,7 @@ export type Action =
       readonly round: number;
       readonly source: Recipe["source"];
       readonly fragment: Recipe["fragments"];
-      readonly codec: CodecName;
+      readonly codec: string;
       readonly collective: CollectiveName;
       readonly aggregate: Recipe["aggregate"];
     }
@@ -70,7 +71,7 @@ export type Action =
 /** Latency steps and payload bytes sent by one rank in one collective; native.collectiveCost knows it. */
 export type CollectiveCost = (
   collective: CollectiveName,
-  codec: CodecName,
+  codec: string,
   ranks: number,
   rank: number,
   elements: number,

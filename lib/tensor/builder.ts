@@ -106,9 +106,12 @@ export class GraphBuilder {
     };
   }
 
-  /** Builds the native graph; it runs on so many threads, with the same bytes for any number of them. */
-  build(threads: number): Graph {
-    return new Graph(this.describe(), threads);
+  /**
+   * Builds the native graph, for the CPU on so many threads or for a GPU ("cuda", "cuda:1"); the bytes are the same.
+   * @throws ERR_UNSUPPORTED where there is no such GPU, with the reason.
+   */
+  build(threads: number, device = "cpu"): Graph {
+    return new Graph(this.describe(), threads, device);
   }
 
   #declare(tensor: Omit<GraphTensor, "id">): GraphTensor {

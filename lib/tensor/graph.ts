@@ -1,4 +1,4 @@
-/** A built operator graph: owns the native handle and runs all nodes in one native call. */
+/** A built operator graph: owns the native handle and runs all nodes in one native call, on the CPU or a GPU. */
 import { GradmeshError } from "../base/errors.js";
 import { ops } from "../native/abi.gen.js";
 import { native, withCancel } from "../native/load.js";
@@ -10,6 +10,17 @@ export type GraphBuffers = Readonly<Record<string, Float32Array | Int32Array>>;
 /** Nanoseconds and runs of each operator since the graph was built. */
 export type GraphProfile = Readonly<Record<string, { readonly nanoseconds: number; readonly runs: number }>>;
 
+/**
+ * What a run on a GPU copies between a buffer and its mirror in the GPU's memory: "in" before the first node, "out"
+ * (what the nodes have written) after the last, "both", or "kept": nothing, the mirror goes on from the last run.
+ */
+export type Transfer = "kept" | "in" | "out" | "both";
+
+/** By the names of bindings; one that is not named is copied both ways. Without a GPU nothing is ever copied. */
+export type GraphTransfers = Readonly<Record<string, Transfer>>;
+
+const transferCodes: Readonly<Record<Transfer, number>> = { kept: 0, in: 1, out: 2, both: 3 };
+
 export class Graph {
   readonly description: GraphDescription;
   #handle: number | null;
@@ -17,7 +28,11 @@ export class Graph {
   /** A graph that runs is freed by the run's end. */
   #closed = false;
 
-  constructor(description: GraphDescription, threads: number) {
+  /**
+   * @param device "cpu", "cuda" (the first GPU) or "cuda:<index>"; like threads, it changes no bit.
+   * @throws ERR_UNSUPPORTED where there is no such GPU, with the reason.
+   */
+  constructor(description: GraphDescription, threads: number, device = "cpu") {
     if (!Number.isSafeInteger(threads) || threads < 1) {
       throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: threads is ${threads}, not a positive integer`);
     }
@@ -42,21 +57,24 @@ export class Graph {
       ),
       Float64Array.from(nodes.flatMap((node) => node.floats)),
       threads,
+      device,
     );
   }
 
   /**
    * Runs every node in order. A graph has one arena, so it does one run at a time.
    * @throws ERR_INVALID_ARGUMENT for a missing, unknown or misfit buffer, or a second run meanwhile; ERR_CLOSED
-   * after close(); ERR_ABORTED when the signal aborts (the buffers then hold what the nodes so far wrote).
+   * after close(); ERR_ABORTED when the signal aborts (the buffers then hold what the nodes so far wrote, and what was
+   * kept on a GPU must be copied in again).
    */
-  async run(buffers: GraphBuffers, signal?: AbortSignal): Promise<void> {
+  async run(buffers: GraphBuffers, signal?: AbortSignal, transfers: GraphTransfers = {}): Promise<void> {
     const handle = this.#open();
     const bound = this.#bind(buffers);
+    const codes = this.#transferCodes(transfers);
     if (this.#running) throw new GradmeshError("ERR_INVALID_ARGUMENT", "graph: it is running already");
     this.#running = true;
     try {
-      await withCancel(signal, (cancel) => native.graphRun(handle, bound, cancel));
+      await withCancel(signal, (cancel) => native.graphRun(handle, bound, codes, cancel));
     } finally {
       this.#running = false;
       if (this.#closed) this.#free();
@@ -86,13 +104,23 @@ export class Graph {
   }
 
   #bind(buffers: GraphBuffers): (Float32Array | Int32Array)[] {
+    this.#checkNames(buffers);
+    return this.description.bindings.map((binding) => fittingBuffer(binding, buffers[binding.name]));
+  }
+
+  #transferCodes(transfers: GraphTransfers): Int32Array {
+    this.#checkNames(transfers);
+    return Int32Array.from(
+      this.description.bindings.map(({ name }) => transferCodes[transfers[name] ?? "both"]),
+    );
+  }
+
+  #checkNames(byName: Readonly<Record<string, unknown>>): void {
     const { bindings } = this.description;
-    const unknown = Object.keys(buffers).find((name) => !bindings.some((binding) => binding.name === name));
-    if (unknown !== undefined) {
-      const names = bindings.map((binding) => binding.name).join(", ");
-      throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: no binding "${unknown}"; there are: ${names}`);
-    }
-    return bindings.map((binding) => fittingBuffer(binding, buffers[binding.name]));
+    const unknown = Object.keys(byName).find((name) => !bindings.some((binding) => binding.name === name));
+    if (unknown === undefined) return;
+    const names = bindings.map((binding) => binding.name).join(", ");
+    throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: no binding "${unknown}"; there are: ${names}`);
   }
 }
 

@@ -123,7 +123,12 @@ function named(views: ReadonlyMap<string, GraphTensor>): Parameter {
  * Forward, backward, clipping and AdamW in one graph. Bindings: parameters, gradients, first, second, decay (each
  * [n]), tokens, targets (i32 [batch * context]), schedule [learning rate, step from 1], loss [1], clip [factor, norm].
  */
-export function trainingGraph(shape: GptShape, settings: OptimizerSettings, threads: number): Graph {
+export function trainingGraph(
+  shape: GptShape,
+  settings: OptimizerSettings,
+  threads: number,
+  device = "cpu",
+): Graph {
   const layout = gptLayout(shape);
   const graph = new GraphBuilder();
   const bucket = (name: string) => graph.binding(name, layout.elements);
@@ -150,14 +155,14 @@ export function trainingGraph(shape: GptShape, settings: OptimizerSettings, thre
     { parameters: whole(parameters), first: whole(first), second: whole(second) },
     settings,
   );
-  return graph.build(threads);
+  return graph.build(threads, device);
 }
 
 /** Forward alone. Bindings: parameters [n], tokens, targets (i32 [batch * context]), loss [1]. */
-export function evaluationGraph(shape: GptShape, threads: number): Graph {
+export function evaluationGraph(shape: GptShape, threads: number, device = "cpu"): Graph {
   const layout = gptLayout(shape);
   const graph = new GraphBuilder();
   const views = parameterViews(graph, graph.binding("parameters", layout.elements), layout);
   forward(graph, shape, named(views));
-  return graph.build(threads);
+  return graph.build(threads, device);
 }

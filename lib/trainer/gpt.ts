@@ -5,7 +5,7 @@ import { GradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import { parseOptions } from "../strategy/options.js";
 import { graphDigest } from "../tensor/description.js";
-import type { Graph } from "../tensor/graph.js";
+import type { Graph, GraphTransfers } from "../tensor/graph.js";
 import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
 import {
   evaluationGraph,
@@ -115,6 +115,8 @@ class GptTrainer implements Trainer {
   readonly #schedule = new Float32Array(2);
   readonly #loss = new Float32Array(1);
   readonly #clip = new Float32Array(2);
+  /** On a GPU: the training graph's mirrors hold parameters, moments and mask as they are here, or newer. */
+  #mirrored = false;
 
   constructor(context: TrainerContext, options: GptOptions, text: TextData, shape: GptShape) {
     this.#context = context;
@@ -131,8 +133,9 @@ class GptTrainer implements Trainer {
     ];
     this.#tokens = new Int32Array(shape.batch * shape.context);
     this.#targets = new Int32Array(shape.batch * shape.context);
-    this.#training = trainingGraph(shape, optimizerSettings(options), context.threads);
-    this.#evaluation = evaluationGraph(shape, context.threads);
+    const { threads, device } = context;
+    this.#training = trainingGraph(shape, optimizerSettings(options), threads, device);
+    this.#evaluation = evaluationGraph(shape, threads, device);
     this.fingerprint = canonicalDigest({
       trainer: "gpt",
       options: { ...options, data: text.digest },
@@ -140,11 +143,31 @@ class GptTrainer implements Trainer {
     });
   }
 
-  async step({ step, signal }: StepContext): Promise<StepResult> {
+  /** What a step copies to and from a GPU: the state goes there once a round, and comes back after the last step. */
+  #transfers(last: boolean): GraphTransfers {
+    const input = this.#mirrored ? "kept" : "in";
+    const state = last ? (this.#mirrored ? "out" : "both") : input;
+    return {
+      parameters: state,
+      first: state,
+      second: state,
+      gradients: last ? "out" : "kept",
+      decay: input,
+      tokens: "in",
+      targets: "in",
+      schedule: "in",
+      loss: "out",
+      clip: "out",
+    };
+  }
+
+  async step({ step, last = true, signal }: StepContext): Promise<StepResult> {
     const { seed, shard, shards } = this.#context;
     this.#text.trainingBatch(this.#options, { seed, shard, shards, step }, this.#tokens, this.#targets);
     this.#schedule[0] = learningRateAt(this.#options, step);
     this.#schedule[1] = step + 1;
+    const transfers = this.#transfers(last);
+    this.#mirrored = false;
     await this.#training.run(
       {
         parameters: this.parameters,
@@ -159,7 +182,9 @@ class GptTrainer implements Trainer {
         clip: this.#clip,
       },
       signal,
+      transfers,
     );
+    this.#mirrored = true;
     return { loss: this.#loss[0]!, tokens: this.#tokens.length };
   }
 
@@ -172,10 +197,15 @@ class GptTrainer implements Trainer {
       await this.#evaluation.run(
         { parameters, tokens: this.#tokens, targets: this.#targets, loss: this.#loss },
         signal,
+        { parameters: index === 0 ? "in" : "kept", tokens: "in", targets: "in", loss: "out" },
       );
       sum += this.#loss[0]!;
     }
     return { loss: sum / batches };
+  }
+
+  parametersChanged(): void {
+    this.#mirrored = false;
   }
 
   /** Nanoseconds and runs of each operator of the training graph. */

@@ -20,11 +20,21 @@ export interface TrainerContext {
   readonly options: unknown;
   /** Threads the trainer may use. The bytes of its results may not depend on it. */
   readonly threads: number;
+  /**
+   * Where this peer wants the steps to run: "cpu" (the default), "cuda" or "cuda:<index>". Peers of a run may differ, so
+   * the bytes of the results may not depend on it. A trainer without code for it rejects with ERR_UNSUPPORTED.
+   */
+  readonly device?: string | undefined;
 }
 
 export interface StepContext {
   /** How many inner steps this peer has done before, from 0: it is the data position. */
   readonly step: number;
+  /**
+   * False where another step follows at once: nobody reads or writes `parameters` and `innerState` between the two, so a
+   * trainer may keep them elsewhere meanwhile, such as in a GPU's memory. Else they are whole when the step resolves.
+   */
+  readonly last?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

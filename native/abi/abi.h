@@ -24,6 +24,9 @@ inline Status closed(const char* noun, uint32_t handle) {
   return {GM_CLOSED, std::string(noun) + " " + std::to_string(handle) + " is closed or never existed"};
 }
 
+// Steps key random numbers as 32 bits.
+inline constexpr uint64_t kStepMax = 0xffffffff;
+
 // Memory that a caller named by address and length.
 struct Given {
   template <class Span>

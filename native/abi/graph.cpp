@@ -1,41 +1,58 @@
 // The operator graph over the C ABI.
-#include "ops/graph.h"
-
 #include "abi/abi.h"
 #include "abi/cancels.h"
 #include "base/handles.h"
+#include "ops/runner.h"
 
 using namespace gradmesh;
 
 namespace {
-HandleTable<ops::Graph>& graphs() {
-  static HandleTable<ops::Graph> table;
+HandleTable<ops::Runner>& graphs() {
+  static HandleTable<ops::Runner> table;
   return table;
+}
+
+Status check_transfers(gm_i32s transfers, size_t bindings) {
+  GM_TRY(abi::check_given({{"transfers", transfers}}));
+  if (transfers.length != 0 && transfers.length != bindings)
+    return {GM_INVALID_ARGUMENT, "transfers holds " + std::to_string(transfers.length) + " numbers for " +
+                                     std::to_string(bindings) + " bindings; allowed: one for each, or none"};
+  for (size_t i = 0; i < transfers.length; ++i)
+    if (transfers.data[i] < 0 || transfers.data[i] > (ops::kUpload | ops::kDownload))
+      return {GM_INVALID_ARGUMENT, "transfers[" + std::to_string(i) + "] is " +
+                                       std::to_string(transfers.data[i]) +
+                                       ", allowed: 0 (nothing), 1 (to the GPU), 2 (from it), 3 (both)"};
+  return Status::ok();
 }
 }  // namespace
 
 extern "C" {
 
-int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, uint32_t* result) {
+int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, gm_text device,
+                        uint32_t* result) {
   return abi::guard([&]() -> Status {
-    GM_TRY(
-        abi::check_given({{"tensors", tensors}, {"nodes", nodes}, {"floats", floats}, {"result", result}}));
+    GM_TRY(abi::check_given({{"tensors", tensors},
+                             {"nodes", nodes},
+                             {"floats", floats},
+                             {"device", device},
+                             {"result", result}}));
     const ops::Description description = {
         {tensors.data, tensors.length}, {nodes.data, nodes.length}, {floats.data, floats.length}};
-    std::shared_ptr<ops::Graph> graph;
-    GM_TRY(ops::Graph::create(description, threads, &graph));
-    *result = graphs().add(std::move(graph));
+    std::shared_ptr<ops::Runner> runner;
+    GM_TRY(ops::create_runner(description, abi::view(device), threads, &runner));
+    *result = graphs().add(std::move(runner));
     return Status::ok();
   });
 }
 
-int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, uint32_t cancel) {
+int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, gm_i32s transfers, uint32_t cancel) {
   return abi::guard([&]() -> Status {
     const auto found = graphs().find(graph);  // kept alive by this run when it is closed meanwhile
     if (found == nullptr) return abi::closed("graph", graph);
     GM_TRY(abi::check_buffers("bindings", bindings));
+    GM_TRY(check_transfers(transfers, bindings.length));
     const auto flag = abi::cancels().find(cancel);
-    return found->run({bindings.items, bindings.length}, flag.get());
+    return found->run({bindings.items, bindings.length}, {transfers.data, transfers.length}, flag.get());
   });
 }
 

@@ -1,14 +1,12 @@
 // The C ABI of the machine: what CPU and GPU there are, and which backend runs.
-#include <dlfcn.h>
-#include <unistd.h>
-
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <thread>
 #include <vector>
 
 #include "abi/abi.h"
+#include "device/device.h"
+#include "device/plugin.h"
 #include "numeric/backend.h"
 
 using namespace gradmesh;
@@ -61,48 +59,37 @@ struct Gpu {
   std::vector<std::string> devices;
 };
 
-// The CUDA driver API's stable entry points (cuda.h); the library is never closed, as drivers keep threads.
-Gpu look_for_gpu() {
-  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (driver == nullptr) {
-    const bool module = access("/proc/driver/nvidia/version", R_OK) == 0;
-    return {module ? "the NVIDIA kernel driver is loaded, but its library libcuda.so.1 is not found; install "
-                     "the driver's libraries"
-                   : "no NVIDIA driver is installed (libcuda.so.1 is not found)",
-            {}};
+std::string describe(const DeviceProperties& properties) {
+  return std::string(properties.name) + " (sm_" + std::to_string(properties.major) +
+         std::to_string(properties.minor) + ", " + std::to_string(properties.memory_bytes >> 20) + " MiB, " +
+         std::to_string(properties.multiprocessors) + " multiprocessors)";
+}
+
+Status look_for_gpu(std::vector<std::string>* devices) {
+  const DeviceTable* table;
+  uint32_t count;
+  GM_TRY(device::find_plugin(&table));
+  GM_TRY(device::count_devices(*table, &count));
+  for (uint32_t i = 0; i < count; i++) {
+    device::SharedDevice device;
+    GM_TRY(device::Device::open(*table, i, &device));
+    devices->push_back(describe(device->properties()));
   }
-  int (*init)(unsigned) = nullptr;
-  int (*count)(int*) = nullptr;
-  int (*get)(int*, int) = nullptr;
-  int (*get_name)(char*, int, int) = nullptr;
-  const auto find = [&](auto& function, const char* name) {
-    void* address = dlsym(driver, name);
-    std::memcpy(&function, &address, sizeof address);
-    return address != nullptr;
-  };
-  if (!find(init, "cuInit") || !find(count, "cuDeviceGetCount") || !find(get, "cuDeviceGet") ||
-      !find(get_name, "cuDeviceGetName"))
-    return {"libcuda.so.1 is there, but is no CUDA driver: it lacks cuInit or cuDeviceGet", {}};
-  int devices = 0;
-  if (const int error = init(0); error != 0)
-    return {error == 100
-                ? "the NVIDIA driver finds no GPU"
-                : "the NVIDIA driver does not start (cuInit gives error " + std::to_string(error) + ")",
-            {}};
-  if (count(&devices) != 0 || devices == 0) return {"the NVIDIA driver finds no GPU", {}};
+  return Status::ok();
+}
+
+Gpu read_gpu() {
   Gpu gpu;
-  for (int i = 0; i < devices; i++) {
-    int device = 0;
-    char name[256] = {};
-    const bool named = get(&device, i) == 0 && get_name(name, sizeof name - 1, device) == 0;
-    gpu.devices.push_back(named ? name : "unnamed");
-  }
-  return gpu;
+  const Status status = look_for_gpu(&gpu.devices);
+  if (status) return gpu;
+  static constexpr std::string_view kPrefix = "no GPU: ";  // the reader's sentence says so itself
+  const std::string& message = status.message();
+  return {message.starts_with(kPrefix) ? message.substr(kPrefix.size()) : message, {}};
 }
 
 std::string capabilities() {
   static const Cpu cpu = read_cpu();
-  static const Gpu gpu = look_for_gpu();  // once: starting a driver takes long
+  static const Gpu gpu = read_gpu();  // once: starting a driver takes long
   std::vector<std::string> backends;
   for (const backend::Backend each : backend::available()) backends.push_back(backend::name(each));
   std::string json = "{\"cpu\":{\"model\":" + quote(cpu.model) + ",\"features\":" + list(cpu.features) + "}";

@@ -6,8 +6,8 @@
 namespace gradmesh {
 namespace {
 
-constexpr const char* kFieldNames[] = {"nothing",  "collective",       "codec", "ranks", "root",
-                                       "elements", "segment_elements", "rank",  "links"};
+constexpr const char* kFieldNames[] = {"nothing",          "collective", "codec", "ranks", "root", "elements",
+                                       "segment_elements", "seed",       "step",  "rank",  "links"};
 
 uint64_t value(Field field, const Signature& signature) {
   switch (field) {
@@ -23,6 +23,10 @@ uint64_t value(Field field, const Signature& signature) {
       return signature.elements;
     case Field::segment_elements:
       return signature.segment_elements;
+    case Field::seed:
+      return signature.seed;
+    case Field::step:
+      return signature.step;
     default:
       return signature.sender;
   }
@@ -32,24 +36,35 @@ uint64_t value(Field field, const Signature& signature) {
 
 void encode_signature(const Signature& signature, uint8_t* bytes) {
   store(bytes, signature.collective);
-  store(bytes + 4, signature.codec);
-  store(bytes + 8, signature.ranks);
-  store(bytes + 12, signature.root);
-  store(bytes + 16, signature.sender);
-  store(bytes + 20, signature.receiver);
-  store(bytes + 24, signature.elements);
-  store(bytes + 32, signature.segment_elements);
+  store(bytes + 4, signature.ranks);
+  store(bytes + 8, signature.root);
+  store(bytes + 12, signature.sender);
+  store(bytes + 16, signature.receiver);
+  store(bytes + 20, signature.codec);
+  store(bytes + 28, signature.elements);
+  store(bytes + 36, signature.segment_elements);
+  store(bytes + 44, signature.seed);
+  store(bytes + 52, signature.step);
 }
 
 Signature decode_signature(const uint8_t* bytes) {
-  return {load<uint32_t>(bytes),      load<uint32_t>(bytes + 4),  load<uint32_t>(bytes + 8),
-          load<uint32_t>(bytes + 12), load<uint32_t>(bytes + 16), load<uint32_t>(bytes + 20),
-          load<uint64_t>(bytes + 24), load<uint64_t>(bytes + 32)};
+  Signature signature;
+  signature.collective = load<uint32_t>(bytes);
+  signature.ranks = load<uint32_t>(bytes + 4);
+  signature.root = load<uint32_t>(bytes + 8);
+  signature.sender = load<uint32_t>(bytes + 12);
+  signature.receiver = load<uint32_t>(bytes + 16);
+  signature.codec = load<uint64_t>(bytes + 20);
+  signature.elements = load<uint64_t>(bytes + 28);
+  signature.segment_elements = load<uint64_t>(bytes + 36);
+  signature.seed = load<uint64_t>(bytes + 44);
+  signature.step = load<uint64_t>(bytes + 52);
+  return signature;
 }
 
 Field difference(const Signature& due, const Signature& came) {
-  for (const Field field :
-       {Field::collective, Field::codec, Field::ranks, Field::root, Field::elements, Field::segment_elements})
+  for (const Field field : {Field::collective, Field::codec, Field::ranks, Field::root, Field::elements,
+                            Field::segment_elements, Field::seed, Field::step})
     if (value(field, due) != value(field, came)) return field;
   return due.sender == came.sender && due.receiver == came.receiver ? Field::none : Field::rank;
 }
@@ -60,6 +75,8 @@ std::string describe_mismatch(Field field, const Signature& due, const Signature
   if (field == Field::rank)
     return "rank: the link of rank " + std::to_string(due.sender) + " leads to one that calls itself rank " +
            std::to_string(came.sender) + " and this one rank " + std::to_string(came.receiver);
+  if (field == Field::codec)
+    return "codec: its specification here is not that of rank " + std::to_string(due.sender);
   return std::string(field_name(field)) + " is " + std::to_string(value(field, due)) + " here and " +
          std::to_string(value(field, came)) + " at rank " + std::to_string(due.sender);
 }

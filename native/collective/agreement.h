@@ -11,15 +11,28 @@ namespace gradmesh {
 
 // The arguments that must be the same on all ranks, and who sends them to whom.
 struct Signature {
-  uint32_t collective = 0, codec = 0, ranks = 0, root = 0, sender = 0, receiver = 0;
-  uint64_t elements = 0, segment_elements = 0;
+  uint32_t collective = 0, ranks = 0, root = 0, sender = 0, receiver = 0;
+  uint64_t codec = 0;  // the fingerprint of its specification
+  uint64_t elements = 0, segment_elements = 0, seed = 0, step = 0;
 };
-inline constexpr size_t kSignatureBytes = 40;
+inline constexpr size_t kSignatureBytes = 60;
 void encode_signature(const Signature& signature, uint8_t* bytes);
 Signature decode_signature(const uint8_t* bytes);
 
 // The first field in which what came differs from what was due; none where all agree.
-enum class Field : uint32_t { none, collective, codec, ranks, root, elements, segment_elements, rank, links };
+enum class Field : uint32_t {
+  none,
+  collective,
+  codec,
+  ranks,
+  root,
+  elements,
+  segment_elements,
+  seed,
+  step,
+  rank,
+  links
+};
 Field difference(const Signature& due, const Signature& came);
 const char* field_name(Field field);
 // "elements is 5 here and 6 at rank 2"

@@ -11,28 +11,28 @@ namespace gradmesh {
 namespace {
 
 void send_segment(const ScheduleRequest& request, ScheduleWriter& write, const Range& part, uint64_t tag) {
-  const bool linear = request.codec->linear;
+  const bool identity = request.codec->traits.identity;
   const Region input = ScheduleWriter::input(part), output = ScheduleWriter::output(part);
   Region wire = input;
   std::vector<uint32_t> coded;
-  if (!linear) {
+  if (!identity) {
     wire = write.stage(part.elements);
-    coded.push_back(write.local(StepKind::encode, {input}, wire, {}));
+    coded.push_back(write.code(StepKind::encode, {input}, wire, {}, request.root, part.begin));
   }
   for (uint32_t distance = 1; distance < request.ranks; ++distance)
     write.send((request.rank + distance) % request.ranks, tag, wire, coded);
-  write.local(linear ? StepKind::copy : StepKind::decode, {wire}, output, coded);
+  write.code(identity ? StepKind::copy : StepKind::decode, {wire}, output, coded, request.root, part.begin);
 }
 
 void receive_segment(const ScheduleRequest& request, ScheduleWriter& write, const Range& part, uint64_t tag) {
   const Region output = ScheduleWriter::output(part);
-  if (request.codec->linear) {
+  if (request.codec->traits.identity) {
     write.recv(request.root, tag, output);
     return;
   }
   const Region wire = write.stage(part.elements);
   const uint32_t received = write.recv(request.root, tag, wire);
-  write.local(StepKind::decode, {wire}, output, {received});
+  write.code(StepKind::decode, {wire}, output, {received}, request.root, part.begin);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 // every rank, the owner too, decodes the same bytes. So the error of coding falls with the number of ranks,
 // and a codec whose mean is exact makes the result free of any order.
 //
-// With a linear codec (fp32) the wire is the tensor's own memory: nothing is coded, decoded or staged but the
+// With fp32 the wire is the tensor's own memory: nothing is coded, decoded or staged but the
 // contributions.
 //
 // Cost: 2 latency steps whatever the number of ranks; each rank sends all chunks but its own, and its own n-1
@@ -18,7 +18,7 @@ namespace {
 class Direct {
  public:
   Direct(const ScheduleRequest& request, Schedule* schedule)
-      : request_(request), linear_(request.codec->linear), write_(request, schedule) {}
+      : request_(request), identity_(request.codec->traits.identity), write_(request, schedule) {}
 
   // One segment of every chunk that is long enough to have it. Others' chunks first: their owners wait for
   // them.
@@ -29,7 +29,7 @@ class Direct {
   }
 
   Range range(uint32_t chunk) const {
-    return chunk_range(request_.elements, request_.codec->block_elements, request_.ranks, chunk);
+    return chunk_range(request_.elements, request_.codec->traits.block_elements, request_.ranks, chunk);
   }
   uint64_t segments_most() const {
     uint64_t most = 0;
@@ -53,9 +53,11 @@ class Direct {
   }
 
   Coded encoded(const Range& part) {
-    if (linear_) return {ScheduleWriter::input(part), {}};
+    if (identity_) return {ScheduleWriter::input(part), {}};
     const Region wire = write_.stage(part.elements);
-    return {wire, {write_.local(StepKind::encode, {ScheduleWriter::input(part)}, wire, {})}};
+    return {
+        wire,
+        {write_.code(StepKind::encode, {ScheduleWriter::input(part)}, wire, {}, request_.rank, part.begin)}};
   }
 
   void contribute(uint32_t owner, uint64_t index) {
@@ -76,11 +78,13 @@ class Direct {
       if (rank == request_.rank) continue;
       waits.push_back(write_.recv(rank, segment_tag(0, request_.rank, index), contributions.back()));
     }
-    const Region mean = linear_ ? ScheduleWriter::output(own) : write_.stage(own.elements);
-    const uint32_t done = write_.local(StepKind::mean, std::move(contributions), mean, std::move(waits));
+    const Region mean = identity_ ? ScheduleWriter::output(own) : write_.stage(own.elements);
+    const uint32_t done =
+        write_.code(StepKind::mean, std::move(contributions), mean, std::move(waits), kMeanRank, own.begin);
     for (uint32_t distance = 1; distance < request_.ranks; ++distance)
       write_.send(peer(distance), segment_tag(1, request_.rank, index), mean, {done});
-    if (!linear_) write_.local(StepKind::decode, {mean}, ScheduleWriter::output(own), {done});
+    if (!identity_)
+      write_.code(StepKind::decode, {mean}, ScheduleWriter::output(own), {done}, kMeanRank, own.begin);
   }
 
   void gather(uint32_t owner, uint64_t index) {
@@ -88,17 +92,17 @@ class Direct {
     if (!part(owner, index, &theirs)) return;
     const uint64_t tag = segment_tag(1, owner, index);
     const Region output = ScheduleWriter::output(theirs);
-    if (linear_) {
+    if (identity_) {
       write_.recv(owner, tag, output);
       return;
     }
     // The mean takes the place of this rank's contribution, which is done with once it is sent.
     const uint32_t received = write_.recv(owner, tag, sent_[owner].wire, sent_[owner].waits);
-    write_.local(StepKind::decode, {sent_[owner].wire}, output, {received});
+    write_.code(StepKind::decode, {sent_[owner].wire}, output, {received}, kMeanRank, theirs.begin);
   }
 
   const ScheduleRequest& request_;
-  const bool linear_;
+  const bool identity_;
   ScheduleWriter write_;
   Coded sent_[kRanksMax];  // this segment's contributions, by owner
 };
@@ -114,7 +118,7 @@ void direct_schedule(const ScheduleRequest& request, Schedule* schedule) {
 Cost direct_cost(const ScheduleRequest& request) {
   if (request.ranks == 1 || request.elements == 0) return {};
   const auto bytes = [&](uint32_t chunk) {
-    const uint64_t block = request.codec->block_elements;
+    const uint64_t block = request.codec->traits.block_elements;
     return request.codec->bytes(chunk_range(request.elements, block, request.ranks, chunk).elements);
   };
   uint64_t sent = (request.ranks - 1) * bytes(request.rank);

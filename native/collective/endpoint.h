@@ -77,6 +77,7 @@ class Endpoint : private LinkTableEvents {
   // Operations (endpoint_operations.cpp).
   void start_next();
   void start(OperationRequest request);
+  Status hold_memory(const OperationRequest& request, Schedule* schedule, OperationMemory* memory);
   void end_operation();
   void after_step(const Operation& operation);
   Status frame_arriving(Link& link, const FrameHeader& header, Place* place, uint8_t** target) override;
@@ -106,6 +107,7 @@ class Endpoint : private LinkTableEvents {
   // Of the I/O thread alone.
   bool stopping_ = false;
   Arena arena_;
+  std::unique_ptr<DeviceStaging> device_;  // of the device of the last operation that had one
   std::deque<OperationRequest> waiting_;
   std::unique_ptr<Operation> operation_;
   std::vector<uint32_t> strangers_;  // links outside of its group whose begin was refused

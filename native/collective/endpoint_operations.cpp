@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "collective/endpoint.h"
+#include "collective/mirror.h"
+#include "collective/partition.h"
 
 namespace gradmesh {
 namespace {
@@ -41,8 +43,8 @@ void Endpoint::start(OperationRequest request) {
                                             ", the last one of this endpoint"});
   Schedule schedule;
   if (const Status status = write_schedule(request.schedule, &schedule); !status) return refuse(status);
-  uint8_t* staging = nullptr;
-  if (const Status status = arena_.hold(schedule.staging_bytes, &staging); !status) return refuse(status);
+  OperationMemory memory;
+  if (const Status status = hold_memory(request, &schedule, &memory); !status) return refuse(status);
   std::vector<Link*> links(request.links.size(), nullptr);
   std::vector<Status> lost(request.links.size());
   for (uint32_t rank = 0; rank < links.size(); ++rank) {
@@ -54,13 +56,56 @@ void Endpoint::start(OperationRequest request) {
   last_operation_ = request.id;
   strangers_.clear();
   wake_on(request.cancel);
-  operation_ = std::make_unique<Operation>(std::move(request), std::move(schedule), staging, std::move(links),
+  operation_ = std::make_unique<Operation>(std::move(request), std::move(schedule), memory, std::move(links),
                                            [this](const Operation& operation) { after_step(operation); });
   operation_->start();
   for (uint32_t rank = 0; rank < lost.size(); ++rank)
     if (!lost[rank]) operation_->lost(rank, lost[rank]);
   links_.resume_all();
   if (operation_->ended()) end_operation();
+}
+
+Status Endpoint::hold_memory(const OperationRequest& request, Schedule* schedule, OperationMemory* memory) {
+  memory->host.input = request.input;
+  memory->host.output = request.output;
+  if (request.device == nullptr) return arena_.hold(schedule->staging_bytes, &memory->host.staging);
+  const Codec& codec = *request.schedule.codec;
+  const uint64_t elements = request.schedule.elements;
+  uint64_t mirror_bytes = 0, scratch_bytes = 0;
+  if (codec.traits.identity) {
+    mirror_on_host(schedule);
+    mirror_bytes = (elements * sizeof(float) + 63) / 64 * 64;
+  } else {
+    const DeviceTable& table = request.device->table();
+    const DeviceCodecLoops* loops = codec.row < table.codecs ? table.codec[codec.row] : nullptr;
+    if (loops == nullptr)
+      return {GM_UNSUPPORTED, "codec is " + codec.spec + ", which the CUDA plugin of this build lacks"};
+    const uint64_t segment =
+        std::min(elements, segment_length(request.schedule.segment_elements, codec.traits.block_elements));
+    if (codec.traits.block_elements % 4 != 0)
+      return {GM_INVALID_ARGUMENT,
+              "codec is " + codec.spec + ", whose blocks of " + std::to_string(codec.traits.block_elements) +
+                  " elements leave the 16-byte alignment that a device needs; allowed there: "
+                  "blocks of a multiple of 4 elements"};
+    if (loops->scratch_bytes != nullptr) scratch_bytes = loops->scratch_bytes(codec.options, segment, 1);
+  }
+  if (device_ == nullptr || device_->device()->index() != request.device->index() ||
+      &device_->device()->table() != &request.device->table())
+    GM_TRY(DeviceStaging::create(request.device, &device_));
+  const uint64_t staging_bytes = schedule->staging_bytes;
+  const uint64_t wire_bytes = codec.traits.identity ? 0 : staging_bytes;
+  GM_TRY(device_->hold(staging_bytes + 2 * mirror_bytes, wire_bytes, scratch_bytes));
+  memory->host.staging = device_->pinned();
+  DeviceWork::Memory device{request.input, request.output, nullptr, nullptr};
+  if (codec.traits.identity) {
+    device.input_mirror = reinterpret_cast<float*>(device_->pinned() + staging_bytes);
+    device.output_mirror = reinterpret_cast<float*>(device_->pinned() + staging_bytes + mirror_bytes);
+    memory->host.input = device.input_mirror;
+    memory->host.output = device.output_mirror;
+  }
+  memory->device = std::make_shared<DeviceWork>(*device_, codec, device);
+  memory->host.device = memory->device.get();
+  return Status::ok();
 }
 
 void Endpoint::end_operation() {

@@ -8,11 +8,14 @@
 
 namespace gradmesh {
 
-Executor::Executor(Schedule schedule, const Codec& codec, uint32_t ranks, const Buffers& buffers)
+Executor::Executor(Schedule schedule, const Codec& codec, uint32_t ranks, uint64_t seed, uint64_t round,
+                   const Buffers& buffers)
     : schedule_(std::move(schedule)),
       codec_(codec),
       loops_(codec_loops(codec)),
       ranks_(ranks),
+      seed_(seed),
+      step_(round),
       buffers_(buffers),
       waits_left_(steps()),
       dependents_begin_(steps() + 1) {
@@ -48,12 +51,22 @@ bool Executor::next_recv(uint32_t* index) {
   return true;
 }
 
-void Executor::work() {
+Status Executor::work() {
   GM_ASSERT(has_work());
   const uint32_t index = local_.front();
   local_.pop_front();
+  if (buffers_.device != nullptr && DeviceWork::takes(step(index).kind))
+    return buffers_.device->start(index, step(index), key(step(index)));
   run(step(index));
   complete(index);
+  return Status::ok();
+}
+
+Status Executor::poll(bool* completed) {
+  uint32_t index = 0;
+  GM_TRY(buffers_.device->ended(&index, completed));
+  if (*completed) complete(index);
+  return Status::ok();
 }
 
 void Executor::complete(uint32_t index) {
@@ -66,9 +79,11 @@ void Executor::run(const Step& step) {
   const size_t elements = step.target.elements;
   switch (step.kind) {
     case StepKind::encode:
-      return loops_.encode(floats_of(step.sources[0]), elements, writable(step.target));
+      return loops_.encode(codec_.options, key(step), floats_of(step.sources[0]), elements,
+                           writable(step.target));
     case StepKind::decode:
-      return loops_.decode(bytes_of(step.sources[0]), elements, output(step.target));
+      return loops_.decode(codec_.options, key(step), bytes_of(step.sources[0]), elements,
+                           output(step.target));
     case StepKind::mean:
       return mean(step);
     case StepKind::copy:
@@ -90,6 +105,8 @@ void Executor::run(const Step& step) {
     }
     case StepKind::send:
     case StepKind::recv:
+    case StepKind::load:
+    case StepKind::store:
       GM_ASSERT(false);
   }
 }
@@ -98,7 +115,7 @@ void Executor::mean(const Step& step) {
   const uint8_t* wires[kRanksMax];
   GM_ASSERT(step.sources.size() == ranks_);
   for (uint32_t rank = 0; rank < ranks_; ++rank) wires[rank] = bytes_of(step.sources[rank]);
-  loops_.mean(wires, ranks_, step.target.elements, writable(step.target));
+  loops_.mean(codec_.options, key(step), wires, ranks_, step.target.elements, writable(step.target));
 }
 
 std::span<const uint8_t> Executor::payload(uint32_t index) const {
@@ -113,13 +130,13 @@ std::span<uint8_t> Executor::target(uint32_t index) const {
 
 const uint8_t* Executor::bytes_of(const Region& region) const {
   if (region.space == Space::staging) return buffers_.staging + region.offset;
-  GM_ASSERT(codec_.linear);
+  GM_ASSERT(codec_.traits.identity);
   return reinterpret_cast<const uint8_t*>(floats_of(region));
 }
 
 uint8_t* Executor::writable(const Region& region) const {
   if (region.space == Space::staging) return buffers_.staging + region.offset;
-  GM_ASSERT(codec_.linear);
+  GM_ASSERT(codec_.traits.identity);
   return reinterpret_cast<uint8_t*>(output(region));
 }
 

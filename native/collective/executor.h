@@ -4,6 +4,7 @@
 #include <deque>
 #include <span>
 
+#include "collective/device_work.h"
 #include "collective/schedule.h"
 
 namespace gradmesh {
@@ -13,11 +14,14 @@ struct Buffers {
   const float* input = nullptr;  // [elements], never written
   float* output = nullptr;       // [elements]
   uint8_t* staging = nullptr;    // [schedule.staging_bytes]
+  DeviceWork* device = nullptr;  // does the steps that a device does; null: the tensor is the host's
 };
 
 class Executor {
  public:
-  Executor(Schedule schedule, const Codec& codec, uint32_t ranks, const Buffers& buffers);
+  // seed and round key the codec's random numbers.
+  Executor(Schedule schedule, const Codec& codec, uint32_t ranks, uint64_t seed, uint64_t round,
+           const Buffers& buffers);
 
   const Step& step(uint32_t index) const { return schedule_.steps[index]; }
   uint32_t steps() const { return static_cast<uint32_t>(schedule_.steps.size()); }
@@ -31,8 +35,13 @@ class Executor {
   // A recv that has become ready likewise; each is given once.
   bool next_recv(uint32_t* index);
   bool has_work() const { return !local_.empty(); }
-  // Does the local step that has been ready longest.
-  void work();
+  // Does the local step that has been ready longest, or starts it where a device does it. The error of a
+  // device.
+  Status work();
+  // Steps that a device does now; poll() completes those that have ended, one a call, and says whether it
+  // did.
+  bool waits_for_device() const { return buffers_.device != nullptr && buffers_.device->pending(); }
+  Status poll(bool* completed);
   // A send has left, or a recv has arrived.
   void complete(uint32_t index);
 
@@ -48,11 +57,13 @@ class Executor {
   const float* floats_of(const Region& region) const;
   float* output(const Region& region) const;
   void mean(const Step& step);
+  CodecKey key(const Step& step) const { return {seed_, step_, step.first, step.coder}; }
 
   const Schedule schedule_;
   const Codec& codec_;
   const CodecLoops& loops_;
   const uint32_t ranks_;
+  const uint64_t seed_, step_;
   const Buffers buffers_;
   std::vector<uint32_t> waits_left_;
   std::vector<uint32_t> dependents_,

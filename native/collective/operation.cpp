@@ -14,12 +14,13 @@ Status refuse(const char* what) { return {GM_PROTOCOL, what}; }
 
 }  // namespace
 
-Operation::Operation(OperationRequest request, Schedule schedule, uint8_t* staging, std::vector<Link*> links,
-                     std::function<void(const Operation&)> after_step)
+Operation::Operation(OperationRequest request, Schedule schedule, const OperationMemory& memory,
+                     std::vector<Link*> links, std::function<void(const Operation&)> after_step)
     : request_(std::move(request)),
       rank_(request_.schedule.rank),
-      executor_(std::move(schedule), *request_.schedule.codec, request_.schedule.ranks,
-                {request_.input, request_.output, staging}),
+      device_(memory.device),
+      executor_(std::move(schedule), *request_.schedule.codec, request_.schedule.ranks, request_.seed,
+                request_.step, memory.host),
       peers_(request_.schedule.ranks),
       after_step_(std::move(after_step)),
       started_(std::chrono::steady_clock::now()),
@@ -36,8 +37,16 @@ Operation::Operation(OperationRequest request, Schedule schedule, uint8_t* stagi
 
 Signature Operation::signature(uint32_t peer) const {
   const ScheduleRequest& schedule = request_.schedule;
-  return {schedule.collective, schedule.codec->id,       schedule.ranks, schedule.root, rank_, peer,
-          schedule.elements,   schedule.segment_elements};
+  return {.collective = schedule.collective,
+          .ranks = schedule.ranks,
+          .root = schedule.root,
+          .sender = rank_,
+          .receiver = peer,
+          .codec = schedule.codec->fingerprint,
+          .elements = schedule.elements,
+          .segment_elements = schedule.segment_elements,
+          .seed = request_.seed,
+          .step = request_.step};
 }
 
 void Operation::start() {
@@ -142,7 +151,13 @@ void Operation::sent(uint32_t rank, const OutgoingFrame& frame) {
 }
 
 void Operation::work() {
-  executor_.work();
+  Status status = Status::ok();
+  if (executor_.has_work()) status = executor_.work();
+  for (bool completed = status && executor_.waits_for_device(); completed;) {
+    status = executor_.poll(&completed);
+    completed = completed && status && executor_.waits_for_device();
+  }
+  if (!status) return fail({.code = status.code(), .origin = rank_}, status);
   after_step_(*this);
   pump();
   settle();
@@ -256,6 +271,7 @@ void Operation::release() {
     if (peer.link != nullptr) peer.link->drop_data();
     peer.link = nullptr;
   }
+  device_.reset();  // waits for what the device still reads and writes
   if (request_.cancel != nullptr) request_.cancel->on_raise(nullptr);
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
 }

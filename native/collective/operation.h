@@ -21,6 +21,9 @@ struct OperationRequest {
   uint64_t id = 0;  // ascending on an endpoint; the same on all ranks
   ScheduleRequest schedule;
   std::vector<int32_t> links{};  // [ranks], -1 at one's own
+  uint64_t seed = 0, step = 0;   // what the codec's random numbers are keyed by; the same on all ranks
+  device::SharedDevice
+      device{};  // where input and output lie, complete when run() is called; null: on the host
   const float* input = nullptr;  // [schedule.elements]
   float* output = nullptr;       // [schedule.elements]
   double* report = nullptr;      // [kReportLength]
@@ -31,11 +34,17 @@ struct OperationRequest {
 // payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done
 inline constexpr size_t kReportLength = 6;
 
+// Where the steps of one operation read and write; device is null where the tensor is the host's.
+struct OperationMemory {
+  Buffers host;
+  std::shared_ptr<DeviceWork> device;
+};
+
 class Operation {
  public:
-  // links[rank]; null at one's own, and where the link is lost already. staging holds schedule.staging_bytes.
-  Operation(OperationRequest request, Schedule schedule, uint8_t* staging, std::vector<Link*> links,
-            std::function<void(const Operation&)> after_step);
+  // links[rank]; null at one's own, and where the link is lost already. memory is what the executor works in.
+  Operation(OperationRequest request, Schedule schedule, const OperationMemory& memory,
+            std::vector<Link*> links, std::function<void(const Operation&)> after_step);
 
   uint64_t id() const { return request_.id; }
   uint32_t rank() const { return rank_; }
@@ -53,7 +62,7 @@ class Operation {
   void lost(uint32_t rank, const Status& why);
   // The rank is in a newer operation already: fine where it is done with this one, else the end of this one.
   void newer(uint32_t rank);
-  bool has_work() const { return !ended_ && executor_.has_work(); }
+  bool has_work() const { return !ended_ && (executor_.has_work() || executor_.waits_for_device()); }
   void work();
   void cancel();
   void tick(int64_t now);
@@ -87,6 +96,7 @@ class Operation {
 
   OperationRequest request_;
   const uint32_t rank_;
+  std::shared_ptr<DeviceWork> device_;  // which the executor uses
   Executor executor_;
   std::vector<Peer> peers_;
   std::function<void(const Operation&)> after_step_;

@@ -5,7 +5,8 @@ namespace gradmesh {
 namespace {
 
 constexpr const char* kSpaces[] = {"input", "output", "staging"};
-constexpr const char* kKinds[] = {"encode", "send", "recv", "add", "mean", "divide", "decode", "copy"};
+constexpr const char* kKinds[] = {"encode", "send",   "recv", "add",  "mean",
+                                  "divide", "decode", "copy", "load", "store"};
 
 std::string region_json(const Region& region, const Codec& codec) {
   return std::string("{\"space\":\"") + kSpaces[static_cast<size_t>(region.space)] +

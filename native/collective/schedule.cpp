@@ -45,7 +45,12 @@ Status check_sizes(const ScheduleRequest& request) {
   if (request.segment_elements == 0 || request.segment_elements > kSegmentElementsMax)
     return invalid("segment_elements", request.segment_elements,
                    "1 to " + std::to_string(kSegmentElementsMax));
-  const uint64_t length = segment_length(request.segment_elements, request.codec->block_elements);
+  const uint64_t length = segment_length(request.segment_elements, request.codec->traits.block_elements);
+  if (request.codec->bytes(length) > kFrameBytesMax)
+    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec + ", whose blocks of " +
+                                     std::to_string(length) + " elements take " +
+                                     std::to_string(request.codec->bytes(length)) + " bytes; a frame holds " +
+                                     std::to_string(kFrameBytesMax)};
   if (request.elements / length > kSegmentsMax)
     return invalid("segment_elements", request.segment_elements,
                    "at least " + std::to_string(request.elements / kSegmentsMax + 1) + " for " +
@@ -58,10 +63,9 @@ Status check(const ScheduleRequest& request) {
   const Collective* row = find(request.collective);
   if (row == nullptr) return invalid("collective", request.collective, names());
   if (request.codec == nullptr)
-    return {GM_INVALID_ARGUMENT, "codec is unknown; allowed: the ids in codecs.def"};
-  if (!row->coded && !request.codec->linear)
-    return {GM_INVALID_ARGUMENT,
-            std::string("codec is ") + request.codec->name + "; " + row->name + " allows only fp32"};
+    return {GM_INVALID_ARGUMENT, "codec is unknown; allowed: what codec_open gives"};
+  if (!row->coded && !request.codec->traits.identity)
+    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec + "; " + row->name + " allows only fp32"};
   if (request.ranks == 0 || request.ranks > kRanksMax)
     return invalid("ranks", request.ranks, "1 to " + std::to_string(kRanksMax));
   const std::string below = "0 to " + std::to_string(request.ranks - 1);

@@ -26,21 +26,25 @@ struct Region {
 
 enum class StepKind : uint8_t {
   encode,  // source (input) -> target (staging)
-  send,    // source (staging, or input/output where the codec is linear: the wire is the tensor's memory) ->
-           // peer
-  recv,    // peer -> target (staging, or output where the codec is linear)
+  send,  // source (staging, or input/output where the codec is fp32 itself: the wire is the tensor's memory)
+         // -> peer
+  recv,    // peer -> target (staging, or output where the codec is fp32 itself)
   add,     // target (output) = sources[0] (staging or output, fp32) + sources[1] (input)
   mean,    // target = codec mean of all sources, in rank order; staging, or input/output where the codec is
-           // linear
+           // fp32 itself
   divide,  // target (output) = source (output) / ranks, one exact::div each
   decode,  // source (staging) -> target (output)
   copy,    // source (input) -> target (output)
+  load,    // of tensors on a device: a segment of the input -> its mirror on the host
+  store,   // likewise: the mirror -> a segment of the output
 };
 
 struct Step {
   StepKind kind;
-  uint32_t peer = 0;  // send, recv: the other rank
-  uint64_t tag = 0;   // send, recv: names the bytes; unique per (sender, receiver) in a schedule
+  uint32_t coder = 0;  // encode, decode: the rank whose key codes the wire, or kMeanRank
+  uint64_t first = 0;  // encode, decode, mean: the coded elements' place in the tensor
+  uint32_t peer = 0;   // send, recv: the other rank
+  uint64_t tag = 0;    // send, recv: names the bytes; unique per (sender, receiver) in a schedule
   std::vector<Region> sources;
   Region target{Space::staging, 0, 0};
   std::vector<uint32_t> waits;  // indices of earlier steps that must be done first
@@ -62,7 +66,8 @@ struct ScheduleRequest {
 };
 inline constexpr uint32_t kRanksMax = 16;
 inline constexpr uint64_t kElementsMax = uint64_t{1} << 40;
-inline constexpr uint64_t kSegmentElementsMax = uint64_t{1} << 22;  // a frame's payload stays below 16 MiB
+inline constexpr uint64_t kSegmentElementsMax = uint64_t{1} << 22;  // elements of fp32 that a frame holds
+inline constexpr uint64_t kFrameBytesMax = kSegmentElementsMax * sizeof(float);
 inline constexpr uint64_t kSegmentsMax = uint64_t{1} << 20;  // of one tensor; bounds a schedule's memory
 
 // Of the data alone: agreeing on the end (operation.h) takes one more one-way delay and no payload.

@@ -12,7 +12,7 @@ class ScheduleWriter {
   ScheduleWriter(const ScheduleRequest& request, Schedule* schedule)
       : codec_(*request.codec),
         schedule_(*schedule),
-        segment_(segment_length(request.segment_elements, request.codec->block_elements)) {}
+        segment_(segment_length(request.segment_elements, request.codec->traits.block_elements)) {}
 
   uint64_t segments(const Range& chunk) const { return segment_count(chunk, segment_); }
   Range segment(const Range& chunk, uint64_t index) const { return segment_range(chunk, segment_, index); }
@@ -33,7 +33,16 @@ class ScheduleWriter {
   uint32_t recv(uint32_t peer, uint64_t tag, Region target, std::vector<uint32_t> waits = {}) {
     return add(StepKind::recv, {}, target, std::move(waits), peer, tag);
   }
-  // Steps without a peer.
+  // encode and mean give the wire of the elements from `first` on, decode takes it; `coder` is whose key
+  // codes it.
+  uint32_t code(StepKind kind, std::vector<Region> sources, Region target, std::vector<uint32_t> waits,
+                uint32_t coder, uint64_t first) {
+    const uint32_t index = local(kind, std::move(sources), target, std::move(waits));
+    schedule_.steps[index].coder = coder;
+    schedule_.steps[index].first = first;
+    return index;
+  }
+  // Other steps without a peer.
   uint32_t local(StepKind kind, std::vector<Region> sources, Region target, std::vector<uint32_t> waits) {
     return add(kind, std::move(sources), target, std::move(waits), 0, 0);
   }
@@ -41,7 +50,12 @@ class ScheduleWriter {
  private:
   uint32_t add(StepKind kind, std::vector<Region> sources, Region target, std::vector<uint32_t> waits,
                uint32_t peer, uint64_t tag) {
-    schedule_.steps.push_back({kind, peer, tag, std::move(sources), target, std::move(waits)});
+    schedule_.steps.push_back({.kind = kind,
+                               .peer = peer,
+                               .tag = tag,
+                               .sources = std::move(sources),
+                               .target = target,
+                               .waits = std::move(waits)});
     return static_cast<uint32_t>(schedule_.steps.size() - 1);
   }
 

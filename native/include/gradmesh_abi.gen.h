@@ -40,17 +40,38 @@ GM_API int32_t gm_cancel_raise(uint32_t cancel);
 /* sync: forgets the flag */
 GM_API int32_t gm_cancel_free(uint32_t cancel);
 
+/* sync: the codec of a specification, as in int4_block:scale=fp32,rounding=stochastic; equal ones give equal ids, and a row's name gives its id in codecs.def */
+GM_API int32_t gm_codec_open(gm_text spec, uint32_t* result);
+
+/* sync: JSON: {id, spec, name, fingerprint, blockElements, identity, linear, unbiased, contractive, exactSum} */
+GM_API int32_t gm_codec_describe(uint32_t codec, gm_text_out* result);
+
 /* sync: wire bytes of so many elements */
 GM_API int32_t gm_codec_bytes(uint32_t codec, uint64_t elements, uint64_t* result);
 
-/* work: source[n] -> wire[codec_bytes(n)] */
-GM_API int32_t gm_codec_encode(uint32_t codec, gm_f32s source, gm_bytes wire);
+/* work: source[n] -> wire[codec_bytes(n)]; seed, step, the coder's rank and the tensor index of the first element (a multiple of the codec's block) key its random numbers, if it has any */
+GM_API int32_t gm_codec_encode(uint32_t codec, uint64_t seed, uint64_t step, uint32_t rank, uint64_t first, gm_f32s source, gm_bytes wire);
 
-/* work: wire[codec_bytes(n)] -> target[n] */
-GM_API int32_t gm_codec_decode(uint32_t codec, gm_bytes wire, gm_f32s target);
+/* work: wire[codec_bytes(n)] -> target[n]; the key is the coder's (rank 65535: of a mean) */
+GM_API int32_t gm_codec_decode(uint32_t codec, uint64_t seed, uint64_t step, uint32_t rank, uint64_t first, gm_bytes wire, gm_f32s target);
 
-/* work: codes the mean of the coded contributions */
-GM_API int32_t gm_codec_mean(uint32_t codec, gm_buffers wires, uint64_t elements, gm_bytes wire);
+/* work: codes the mean of the coded contributions, wires[rank], as rank 65535 */
+GM_API int32_t gm_codec_mean(uint32_t codec, uint64_t seed, uint64_t step, uint64_t first, gm_buffers wires, uint64_t elements, gm_bytes wire);
+
+/* work: state = decay state + source; wire = encode(state), sent = decode(wire); state = state - alpha sent: error feedback (alpha 1) or momentum residue, of a contractive codec; decay and alpha are rounded to float32; call it with a segment */
+GM_API int32_t gm_codec_feedback(uint32_t codec, uint64_t seed, uint64_t step, uint32_t rank, uint64_t first, double decay, double alpha, gm_f32s source, gm_f32s state, gm_bytes wire, gm_f32s sent);
+
+/* work: PowerSGD: p[rank][rows] = matrix[rows][columns] q, q[rank][columns] */
+GM_API int32_t gm_lowrank_left(gm_f32s matrix, uint64_t rows, uint64_t columns, gm_f32s q, uint64_t rank, gm_f32s p);
+
+/* work: factor[rank][length]: its vectors become orthonormal, one after the other */
+GM_API int32_t gm_lowrank_orthogonalize(gm_f32s factor, uint64_t length, uint64_t rank);
+
+/* work: q[rank][columns] = matrix^T p */
+GM_API int32_t gm_lowrank_right(gm_f32s matrix, uint64_t rows, uint64_t columns, gm_f32s p, uint64_t rank, gm_f32s q);
+
+/* work: matrix[rows][columns] = p q^T */
+GM_API int32_t gm_lowrank_expand(gm_f32s p, gm_f32s q, uint64_t rows, uint64_t columns, uint64_t rank, gm_f32s matrix);
 
 /* work: target[i] = uniform in [0,1) of element first + i: 24 bits of Philox4x32-10 keyed by seed and stream */
 GM_API int32_t gm_random_uniform(uint64_t seed, uint64_t stream, uint64_t first, gm_f32s target);
@@ -67,13 +88,13 @@ GM_API int32_t gm_all_finite(gm_f32s source, bool* result);
 /* work: digest of one golden case (kind codec or op) on the active backend */
 GM_API int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text_out* result);
 
-/* sync: an operator graph; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
-GM_API int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, uint32_t* result);
+/* sync: an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
+GM_API int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, gm_text device, uint32_t* result);
 
-/* work: runs every node in order; bindings[i] is the memory of binding i, all of them each time */
-GM_API int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, uint32_t cancel);
+/* work: runs every node in order; bindings[i] is the memory of binding i, all of them each time; on a GPU transfers[i] says what is copied: 0 nothing, 1 to the GPU before, 2 from it after, 3 both; empty: 3 for all */
+GM_API int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, gm_i32s transfers, uint32_t cancel);
 
-/* sync: JSON: {operator: {runs, nanoseconds}} since create */
+/* sync: JSON: {operator: {runs, nanoseconds}} since create; a GPU's nanoseconds count from the first call on */
 GM_API int32_t gm_graph_profile(uint32_t graph, gm_text_out* result);
 
 /* sync: frees the graph once its runs have ended */
@@ -106,8 +127,11 @@ GM_API int32_t gm_link_ready(uint32_t endpoint, uint32_t link, uint32_t limit_ms
 /* sync: ends a link */
 GM_API int32_t gm_link_close(uint32_t endpoint, uint32_t link);
 
-/* post: runs a collective over links[rank] (-1 at one's own); input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-GM_API int32_t gm_collective_run(uint32_t endpoint, gm_i32s links, uint64_t operation, uint32_t collective, uint32_t rank, uint32_t root, uint32_t codec, uint64_t segment_elements, uint32_t limit_ms, gm_f32s input, gm_f32s output, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+/* post: runs a collective over links[rank] (-1 at one's own); seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+GM_API int32_t gm_collective_run(uint32_t endpoint, gm_i32s links, uint64_t operation, uint32_t collective, uint32_t rank, uint32_t root, uint32_t codec, uint64_t seed, uint64_t step, uint64_t segment_elements, uint32_t limit_ms, gm_f32s input, gm_f32s output, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+
+/* post: the same over tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+GM_API int32_t gm_collective_run_device(uint32_t endpoint, gm_i32s links, uint64_t operation, uint32_t collective, uint32_t rank, uint32_t root, uint32_t codec, uint64_t seed, uint64_t step, uint64_t segment_elements, uint32_t limit_ms, uint32_t device, uint64_t input, uint64_t output, uint64_t elements, gm_f64s report, uint32_t cancel, gm_done done, void* context);
 
 /* sync: JSON: the schedule of one rank */
 GM_API int32_t gm_collective_plan(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, uint64_t segment_elements, gm_text_out* result);

@@ -3,15 +3,25 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { normal, uniform } from "../../lib/base/random.js";
-import { type CodecName, codecs } from "../../lib/native/abi.gen.js";
+import { codecCases, codecs } from "../../lib/native/abi.gen.js";
+import { meanRank, openCodec } from "../../lib/native/codec.js";
 import { native } from "../../lib/native/load.js";
 
-const names = Object.keys(codecs) as CodecName[];
-
+/** Codes as rank 0 in step 0 of seed 1. */
 async function encode(codec: number, source: Float32Array): Promise<Uint8Array> {
   const wire = new Uint8Array(native.codecBytes(codec, source.length));
-  await native.codecEncode(codec, source, wire);
+  await native.codecEncode(codec, 1, 0, 0, 0, source, wire);
   return wire;
+}
+
+async function decode(codec: number, wire: Uint8Array, elements: number, rank = 0): Promise<Float32Array> {
+  const target = new Float32Array(elements);
+  await native.codecDecode(codec, 1, 0, rank, 0, wire, target);
+  return target;
+}
+
+function norm(values: Float32Array): number {
+  return Math.hypot(...values);
 }
 
 async function refused(work: () => unknown, pattern: RegExp): Promise<void> {
@@ -25,65 +35,72 @@ async function refused(work: () => unknown, pattern: RegExp): Promise<void> {
   assert.unreachable(`not refused; expected ${pattern}`);
 }
 
-for (const name of names) {
-  const { id, linear, exactSum } = codecs[name];
+for (const spec of codecCases) {
+  const { id, identity, contractive, exactSum, blockElements } = openCodec(spec);
 
-  test(`${name}: what is decoded codes to the same wire, of exactly codecBytes`, async () => {
-    const source = new Float32Array(1000);
+  test(`${spec}: what is decoded is near the source, and of exactly codecBytes`, async () => {
+    const source = new Float32Array(5000);
     await native.randomNormal(1, id, 0, 0.02, source);
-    const wire = await encode(id, source);
-    const decoded = new Float32Array(source.length);
-    await native.codecDecode(id, wire, decoded);
-    assert.equal(await encode(id, decoded), wire);
-    if (linear) assert.equal(decoded, source);
-    for (const [i, value] of decoded.entries()) assert.ok(Math.abs(value - source[i]!) < 0.002);
+    const decoded = await decode(id, await encode(id, source), source.length);
+    if (identity) assert.equal(decoded, source);
+    if (contractive) assert.ok(norm(source.map((x, i) => x - decoded[i]!)) <= norm(source));
   });
 
-  test(`${name}: the mean of two opposite contributions is zero${exactSum ? ", in any order" : ""}`, async () => {
+  test(`${spec}: the mean is the same bytes at any call${exactSum ? " and in any order" : ""}`, async () => {
     const source = new Float32Array(700);
     await native.randomNormal(2, id, 0, 0.02, source);
-    const wires = [
-      await encode(id, source),
-      await encode(
-        id,
-        source.map((x) => -x),
+    const wires = await Promise.all(
+      [1, -2, 0.5].map((factor) =>
+        encode(
+          id,
+          source.map((x) => x * factor),
+        ),
       ),
-    ] as const;
-    const mean = new Uint8Array(wires[0].length);
-    await native.codecMean(id, wires, source.length, mean);
-    const decoded = new Float32Array(source.length).fill(1);
-    await native.codecDecode(id, mean, decoded);
-    assert.ok(decoded.every((x) => x === 0));
-    const other = new Float32Array(source.length);
-    await native.randomNormal(3, id, 0, 1, other);
-    const three = [...wires, await encode(id, other)];
-    await native.codecMean(id, three, source.length, mean);
-    const reversed = new Uint8Array(mean.length);
-    await native.codecMean(id, three.toReversed(), source.length, reversed);
-    if (exactSum) assert.equal(reversed, mean);
+    );
+    const mean = async (contributions: Uint8Array[]) => {
+      const wire = new Uint8Array(native.codecBytes(id, source.length));
+      await native.codecMean(id, 1, 0, 0, contributions, source.length, wire);
+      return wire;
+    };
+    const first = await mean(wires);
+    assert.equal(await mean(wires), first);
+    if (exactSum) assert.equal(await mean(wires.toReversed()), first);
+    assert.ok(await native.allFinite(await decode(id, first, source.length, meanRank)));
   });
 
-  test(`${name}: a wire of a wrong length, no contributions and overlapping memory are refused`, async () => {
-    const source = new Float32Array(10);
-    const bytes = native.codecBytes(id, 10);
+  test(`${spec}: a wire of a wrong length, no contributions, a wrong key and overlapping memory are refused`, async () => {
+    const elements = blockElements + 3;
+    const source = new Float32Array(elements);
+    const bytes = native.codecBytes(id, elements);
     const wire = new Uint8Array(bytes);
+    const coding = (wire: Uint8Array, { step = 0, rank = 0, first = 0 } = {}) =>
+      native.codecEncode(id, 1, step, rank, first, source, wire);
+    await refused(() => coding(new Uint8Array(bytes + 1)), /wire has \d+ bytes; \d+ elements/);
+    await refused(() => coding(wire, { step: 2 ** 32 }), /step is 4294967296/);
+    await refused(() => coding(wire, { rank: 65_536 }), /rank is 65536/);
+    if (blockElements > 1)
+      await refused(() => coding(wire, { first: 1 }), /first is 1; .* multiples of its block/);
     await refused(
-      () => native.codecEncode(id, source, new Uint8Array(bytes + 1)),
-      /wire has \d+ bytes; 10 elements/,
+      () => native.codecDecode(id, 1, 0, 0, 0, new Uint8Array(bytes - 1), source),
+      /take exactly/,
     );
-    await refused(() => native.codecDecode(id, new Uint8Array(bytes - 1), source), /take exactly/);
-    await refused(() => native.codecMean(id, [], 10, wire), /wires holds 0 contributions/);
-    await refused(
-      () => native.codecMean(id, [new Uint8Array(bytes), new Uint8Array(3)], 10, wire),
-      /wires\[1\] has 3/,
-    );
-    await refused(() => native.codecMean(id, [wire], 10, wire), /overlaps/);
-    await refused(() => native.codecEncode(id, source, new Uint8Array(source.buffer, 0, bytes)), /overlaps/);
+    const mean = (wires: Uint8Array[]) => native.codecMean(id, 1, 0, 0, wires, elements, wire);
+    await refused(() => mean([]), /wires holds 0 contributions/);
+    await refused(() => mean([new Uint8Array(bytes), new Uint8Array(bytes + 3)]), /wires\[1\] has/);
+    await refused(() => mean([wire]), /overlaps/);
+    await refused(() => coding(new Uint8Array(source.buffer, 0, bytes)), /overlaps/);
   });
 }
 
-test("an unknown codec is refused with the ids there are", async () => {
-  await refused(() => native.codecBytes(99, 1), /codec is 99; the ids are 0 to 2/);
+test("a specification is one codec however it is written; a wrong one says what is allowed", async () => {
+  assert.equal(openCodec("fp32"), openCodec("fp32:"));
+  assert.is(openCodec("fp32").id, codecs.fp32.id);
+  await refused(() => openCodec("int9"), /codec is "int9": there is no codec "int9"; allowed: "fp32", /);
+  await refused(() => openCodec("fp32:block=3"), /fp32 has no option "block"; it has none/);
+});
+
+test("an unknown codec is refused", async () => {
+  await refused(() => native.codecBytes(5000, 1), /codec is 5000, which codec_open has not given/);
 });
 
 test("native random numbers equal those of lib/base/random, for any key and place", async () => {

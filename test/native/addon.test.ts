@@ -18,7 +18,7 @@ function collective(endpoint: number, rank: number, link: number): Promise<void>
   const report = new Float64Array(6);
   const { id } = collectives.direct;
   return native.collectiveRun(
-    ...([endpoint, links, 1, id, rank, 0, fp32, 65_536, LIMIT_MS, input, output, report, 0] as const),
+    ...([endpoint, links, 1, id, rank, 0, fp32, 1, 0, 65_536, LIMIT_MS, input, output, report, 0] as const),
   );
 }
 
@@ -48,21 +48,27 @@ async function refused(work: () => unknown, pattern: RegExp): Promise<void> {
 test("shared memory is taken as it is", async () => {
   const source = new Float32Array(new SharedArrayBuffer(16)).fill(1.5);
   const wire = new Uint8Array(16);
-  await native.codecEncode(fp32, source, wire);
+  await native.codecEncode(fp32, 1, 0, 0, 0, source, wire);
   assert.equal([...new Float32Array(wire.buffer)], [1.5, 1.5, 1.5, 1.5]);
 });
 
 test("a buffer that could shrink during the call is refused", async () => {
   const buffer = new ArrayBuffer(16, { maxByteLength: 64 });
   const pattern = /argument \d must be .* fixed length/;
-  await refused(() => native.codecEncode(fp32, new Float32Array(buffer), new Uint8Array(16)), pattern);
+  await refused(
+    () => native.codecEncode(fp32, 1, 0, 0, 0, new Float32Array(buffer), new Uint8Array(16)),
+    pattern,
+  );
   await refused(() => native.digest([new Uint8Array(buffer)]), pattern);
 });
 
 test("a buffer that was transferred away is empty, not read", async () => {
   const source = new Float32Array(4);
   structuredClone(source.buffer, { transfer: [source.buffer] });
-  await refused(() => native.codecEncode(fp32, source, new Uint8Array(16)), /wire has 16 bytes; 0 elements/);
+  await refused(
+    () => native.codecEncode(fp32, 1, 0, 0, 0, source, new Uint8Array(16)),
+    /wire has 16 bytes; 0 elements/,
+  );
 });
 
 // Before endpoints ended with their environment, the collective below succeeded, in memory that was freed.

@@ -44,12 +44,8 @@ test("every key is described, with its default, what is allowed, and its meaning
     assert.not.match(allowed, /undefined/);
   }
   const allowed = new Map(rows.map((row) => [row.key, row.allowed]));
-  assert.is(
-    allowed.get("strategy.codec"),
-    Object.keys(codecs)
-      .map((name) => `"${name}"`)
-      .join(", "),
-  );
+  for (const name of Object.keys(codecs))
+    assert.match(allowed.get("strategy.codec")!, new RegExp(` ${name}\\b`));
   assert.is(allowed.get("strategy.collective"), '"ring", "direct"');
   assert.ok(Object.keys(collectives).includes("broadcast"), "broadcast exists, but is no reduction");
   assert.is(allowed.get("strategy.momentumEnd"), "a number from 0 to less than 1");

@@ -1,8 +1,10 @@
 /** Running graphs: buffers are checked, one run at a time, cancelled and closed cleanly. */
+import "../emulated-device.js";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
 import { GraphBuilder } from "../../lib/tensor/builder.js";
+import { checkDevice } from "../../lib/tensor/device.js";
 import type { Graph } from "../../lib/tensor/graph.js";
 import { add, embedding } from "../../lib/tensor/operators.js";
 
@@ -144,6 +146,46 @@ test("a token outside the vocabulary is an error that leaves the graph usable", 
   await built.run({ ...buffers, tokens: Int32Array.of(2, 0) });
   assert.equal([...buffers.out], [10, 12, 2, 4]);
   built.close();
+});
+
+test("transfers name bindings, and change nothing on the CPU", async () => {
+  const graph = sumGraph(5);
+  const buffers = buffersOf(5);
+  await graph.run(buffers, undefined, { a: "kept", b: "in", out: "kept" });
+  assert.equal([...buffers.out], [3, 3, 3, 3, 3]);
+  assert.match(
+    await rejection(graph.run(buffers, undefined, { c: "in" })),
+    /^ERR_INVALID_ARGUMENT: graph: no binding "c"; there are: a, b, out/,
+  );
+  graph.close();
+});
+
+test("on a device buffers are copied as asked for, and what was never copied in is not read", async () => {
+  const graph = new GraphBuilder();
+  const tensor = (name: string) => graph.view(graph.binding(name, 5), [5]);
+  add(graph, tensor("a"), tensor("b"), tensor("out"));
+  const built = graph.build(1, "cuda");
+  const buffers = buffersOf(5);
+  assert.match(
+    await rejection(built.run(buffers, undefined, { a: "kept" })),
+    /^ERR_INVALID_ARGUMENT: binding 0 is read by the graph, and its mirror on the GPU holds nothing yet/,
+  );
+  await built.run(buffers, undefined, { out: "kept" });
+  assert.equal([...buffers.out], [0, 0, 0, 0, 0]);
+  buffers.a.fill(100);
+  buffers.b.fill(5);
+  await built.run(buffers, undefined, { a: "kept", b: "in", out: "out" });
+  assert.equal([...buffers.out], [6, 6, 6, 6, 6]);
+  await built.run(buffers);
+  assert.equal([...buffers.out], [105, 105, 105, 105, 105]);
+  built.close();
+});
+
+test("an unknown device is refused with those there are", () => {
+  assert.throws(() => checkDevice("gpu"), /device is "gpu"; allowed: cpu, cuda, or cuda:<index>/);
+  assert.throws(() => checkDevice("cuda:5"), /device is 5; this machine has 1/);
+  checkDevice("cpu");
+  checkDevice("cuda");
 });
 
 test.run();

@@ -3,7 +3,8 @@ import { Command } from "commander";
 import { formatBytes, formatSeconds } from "../../base/format.js";
 import { runDemo } from "../demo/demo.js";
 import type { DemoReport } from "../demo/report.js";
-import { interruptSignal, wholeNumber } from "../options.js";
+import { deviceName, interruptSignal, wholeNumber } from "../options.js";
+import { deviceMeaning } from "../peer-command.js";
 
 interface Flags {
   peers: number;
@@ -11,6 +12,7 @@ interface Flags {
   innerSteps: number;
   data: string;
   seed: number;
+  device: string;
   folder?: string;
   json?: boolean;
   kill: boolean;
@@ -67,6 +69,7 @@ export function demoCommand(): Command {
     .option("--inner-steps <n>", "inner AdamW steps a round", wholeNumber(1, 100_000), 20)
     .option("--data <file>", "any UTF-8 text file", "moby-dick")
     .option("--seed <n>", "seed of the run", wholeNumber(0, 2 ** 32 - 1), 1)
+    .option("--device <device>", deviceMeaning, deviceName, "cpu")
     .option("--folder <folder>", "where checkpoints and the report go (default: runs/demo-<time>)")
     .option("--no-kill", "kill nobody")
     .option("--json", "events and the report as JSON lines")
@@ -79,6 +82,7 @@ export function demoCommand(): Command {
         innerSteps: flags.innerSteps,
         data: flags.data,
         seed: flags.seed,
+        device: flags.device,
         folder,
         json: flags.json ?? false,
         killRound: flags.kill ? killRound : null,

@@ -58,7 +58,12 @@ async function resumeAll(checkpoints: readonly LoadedCheckpoint[], flags: Flags)
     stream: process.stdout,
   });
   const swarm = new Swarm({ progress, expected: () => false }, names);
-  const args = (checkpoint: LoadedCheckpoint) => ["resume", checkpoint.folder];
+  const args = (checkpoint: LoadedCheckpoint) => [
+    "resume",
+    checkpoint.folder,
+    "--device",
+    flags.device ?? "cpu",
+  ];
   const extend = flags.rounds === undefined ? [] : ["--rounds", String(flags.rounds)];
   const [first, ...others] = checkpoints;
   try {

@@ -5,6 +5,7 @@ import { codecs, collectives } from "../../native/abi.gen.js";
 import { native } from "../../native/load.js";
 import type { RunConfig } from "../../run/config.js";
 import type { TimedEvent } from "../../run/events.js";
+import { checkDevice } from "../../tensor/device.js";
 import { createProgress, progressMode, shortPeer } from "../progress.js";
 import { type PeerExit, Swarm } from "../swarm.js";
 import { type DemoReport, makeReport } from "./report.js";
@@ -15,6 +16,8 @@ export interface DemoOptions {
   innerSteps: number;
   data: string;
   seed: number;
+  /** Of every peer's inner steps: "cpu", "cuda" or "cuda:<index>". */
+  device?: string;
   folder: string;
   json: boolean;
   /** The outer step in whose all-reduce the last peer is killed, or null: nobody is. */
@@ -55,15 +58,20 @@ type RunConfigInput = Partial<Omit<RunConfig, "trainer" | "strategy" | "network"
 
 /** Starts the peers, and the victim again once enough rounds are committed after its end. */
 function launchAll(swarm: Swarm, options: DemoOptions, configPath: string, kill: Kill): void {
-  const folder = (name: string) => ["--folder", join(options.folder, "peers", name)];
+  const own = (name: string) => [
+    "--folder",
+    join(options.folder, "peers", name),
+    "--device",
+    options.device ?? "cpu",
+  ];
   let rejoined = false;
   const watch = (event: TimedEvent, ticket: string) => {
     if (event.type !== "round" || event.round < options.rejoinRound || kill.at === null || rejoined) return;
     rejoined = true;
-    swarm.launch(kill.victim, ["join", ticket, ...folder(kill.victim)]);
+    swarm.launch(kill.victim, ["join", ticket, ...own(kill.victim)]);
   };
   let ticket = "";
-  swarm.launch("peer-0", ["run", configPath, ...folder("peer-0")], (event) => {
+  swarm.launch("peer-0", ["run", configPath, ...own("peer-0")], (event) => {
     watch(event, ticket);
     if (event.type !== "ticket") return;
     ticket = event.ticket;
@@ -71,7 +79,7 @@ function launchAll(swarm: Swarm, options: DemoOptions, configPath: string, kill:
       const name = `peer-${index}`;
       const doomed = name === kill.victim && options.killRound !== null;
       const fault = doomed ? ["--fault", `${options.killRound}:${KILL_AFTER_STEPS}:SIGKILL`] : [];
-      swarm.launch(name, ["join", ticket, ...folder(name), ...fault]);
+      swarm.launch(name, ["join", ticket, ...own(name), ...fault]);
     }
   });
 }
@@ -98,9 +106,10 @@ function killedPeer(swarm: Swarm, kill: Kill, options: DemoOptions) {
 
 /**
  * Runs the demo and writes its report to `<folder>/report.json`.
- * @throws ERR_DIVERGED when the peers' states differ at the end; ERR_INTERNAL when a peer fails, with its last words.
+ * @throws ERR_UNSUPPORTED for a device that this machine lacks; ERR_DIVERGED when the peers' states differ at the end; ERR_INTERNAL when a peer fails, with its last words.
  */
 export async function runDemo(options: DemoOptions): Promise<DemoReport> {
+  if (options.device !== undefined) checkDevice(options.device);
   await mkdir(options.folder, { recursive: true });
   const configPath = join(options.folder, "config.json");
   await writeFile(configPath, `${JSON.stringify(demoConfig(options), null, 2)}\n`);

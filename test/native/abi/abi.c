@@ -44,7 +44,7 @@ static void calls_work(void) {
   uint64_t bytes = 0;
   gm_text_out version;
   CHECK(gm_codec_bytes(0, 3, &bytes) == GM_OK && bytes == sizeof wire);
-  CHECK(gm_codec_encode(0, from, coded) == GM_OK && gm_codec_decode(0, coded, to) == GM_OK);
+  CHECK(gm_codec_encode(0, 1, 0, 0, 0, from, coded) == GM_OK && gm_codec_decode(0, 1, 0, 0, 0, coded, to) == GM_OK);
   CHECK(memcmp(source, target, sizeof source) == 0);
   CHECK(gm_version(&version) == GM_OK && version.length == strlen(version.data));
   gm_text_free(version);
@@ -57,6 +57,7 @@ static void stateless_functions_refuse(void) {
   const gm_bytes wire = {memory, 16};
   gm_bytes hollow[1];
   gm_buffers list = {hollow, 1};
+  uint32_t codec = 0;
   gm_text_out out;
   hollow[0] = kNoBytes;
   REFUSED(gm_version(NULL), "result");
@@ -67,11 +68,17 @@ static void stateless_functions_refuse(void) {
   REFUSED(gm_codec_bytes(99, 1, NULL), "codec is 99");
   REFUSED(gm_codec_bytes(0, 1, NULL), "result");
   REFUSED(gm_codec_bytes(0, UINT64_MAX, NULL), "elements");
-  REFUSED(gm_codec_encode(0, kNoFloats, wire), "source");
-  REFUSED(gm_codec_encode(0, some, kNoBytes), "wire");
-  REFUSED(gm_codec_decode(0, kNoBytes, some), "wire");
-  REFUSED(gm_codec_mean(0, kNoBuffers, 4, wire), "wires");
-  REFUSED(gm_codec_mean(0, list, 4, wire), "wires[0]");
+  REFUSED(gm_codec_open(text("int9"), &codec), "int9");
+  REFUSED(gm_codec_describe(99, &out), "codec is 99");
+  REFUSED(gm_codec_encode(0, 1, 0, 65536, 0, some, wire), "rank is 65536");
+  REFUSED(gm_codec_encode(0, 1, UINT64_MAX, 0, 0, some, wire), "step");
+  CHECK(gm_codec_open(text("int8_block"), &codec) == GM_OK);
+  REFUSED(gm_codec_encode(codec, 1, 0, 0, 1, some, (gm_bytes){memory, 5}), "first is 1");
+  REFUSED(gm_codec_encode(0, 1, 0, 0, 0, kNoFloats, wire), "source");
+  REFUSED(gm_codec_encode(0, 1, 0, 0, 0, some, kNoBytes), "wire");
+  REFUSED(gm_codec_decode(0, 1, 0, 0, 0, kNoBytes, some), "wire");
+  REFUSED(gm_codec_mean(0, 1, 0, 0, kNoBuffers, 4, wire), "wires");
+  REFUSED(gm_codec_mean(0, 1, 0, 0, list, 4, wire), "wires[0]");
   REFUSED(gm_random_uniform(1, 1, 0, kNoFloats), "target");
   REFUSED(gm_random_uniform(1, 1, UINT64_MAX, some), "first");
   REFUSED(gm_random_normal(1, 1, 0, -1.0, some), "deviation");
@@ -91,13 +98,24 @@ static void graphs_refuse(void) {
   const gm_f64s described = {tensors, 8}, none = {NULL, 0};
   const gm_i32s listed = {nodes, 4};
   const gm_buffers hollow = {NULL, 2};
+  const gm_text cpu = {"cpu", 3}, unknown = {"gpu", 3}, nameless = {NULL, 3};
+  float numbers[2] = {1, 2};
+  gm_bytes buffers[2] = {{(uint8_t*)&numbers[0], 4}, {(uint8_t*)&numbers[1], 4}};
+  const gm_buffers bound = {buffers, 2};
+  int32_t codes[2] = {1, 4};
+  const gm_i32s no_transfers = {NULL, 0}, too_few = {codes, 1}, unheard_of = {codes, 2};
   uint32_t graph = 0;
-  REFUSED(gm_graph_create(kNoDoubles, listed, none, 1, &graph), "tensors");
-  REFUSED(gm_graph_create(described, kNoIntegers, none, 1, &graph), "nodes");
-  REFUSED(gm_graph_create(described, listed, none, 0, &graph), "threads is 0");
-  REFUSED(gm_graph_create(described, listed, none, 1, NULL), "result");
-  CHECK(gm_graph_create(described, listed, none, 1, &graph) == GM_OK);
-  REFUSED(gm_graph_run(graph, hollow, 0), "bindings");
+  REFUSED(gm_graph_create(kNoDoubles, listed, none, 1, cpu, &graph), "tensors");
+  REFUSED(gm_graph_create(described, kNoIntegers, none, 1, cpu, &graph), "nodes");
+  REFUSED(gm_graph_create(described, listed, none, 0, cpu, &graph), "threads is 0");
+  REFUSED(gm_graph_create(described, listed, none, 1, cpu, NULL), "result");
+  REFUSED(gm_graph_create(described, listed, none, 1, nameless, &graph), "device");
+  REFUSED(gm_graph_create(described, listed, none, 1, unknown, &graph), "device is \"gpu\"; allowed: cpu, cuda");
+  CHECK(gm_graph_create(described, listed, none, 1, cpu, &graph) == GM_OK);
+  REFUSED(gm_graph_run(graph, hollow, no_transfers, 0), "bindings");
+  REFUSED(gm_graph_run(graph, bound, too_few, 0), "transfers holds 1 numbers for 2 bindings");
+  REFUSED(gm_graph_run(graph, bound, unheard_of, 0), "transfers[1] is 4, allowed: 0");
+  CHECK(gm_graph_run(graph, bound, no_transfers, 0) == GM_OK && numbers[1] == 1);
   REFUSED(gm_graph_profile(graph, NULL), "result");
   CHECK(gm_graph_close(graph) == GM_OK);
   CHECK(gm_graph_close(graph) == GM_CLOSED && gm_graph_profile(graph, NULL) == GM_CLOSED);
@@ -127,13 +145,13 @@ static void endpoints_refuse(void) {
   REFUSED(gm_endpoint_fault(endpoint, 1, 1, 0), "signal");
   REFUSED(gm_link_ready(endpoint, 1, 1000, 0, NULL, NULL), "done");
   REFUSED(
-      gm_collective_run(endpoint, kNoIntegers, 1, 0, 0, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+      gm_collective_run(endpoint, kNoIntegers, 1, 0, 0, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
       "links");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 4, 1000, kNoFloats, some, report, 0, never, NULL),
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 1, 0, 4, 1000, kNoFloats, some, report, 0, never, NULL),
           "input");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
           "overlap");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 2, 0, 0, 4, 1000, some, some, report, 0, never, NULL),
+  REFUSED(gm_collective_run(endpoint, links, 1, 0, 2, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
           "rank is 2");
   CHECK(gm_endpoint_close(endpoint) == GM_OK && gm_endpoint_close(endpoint) == GM_OK);
   CHECK(gm_endpoint_port(endpoint, &link) == GM_CLOSED);

@@ -165,6 +165,12 @@ TEST("different arguments end the operation on all ranks, naming the field") {
   call.root = 0;
   call.segment = 512;
   differ("segment_elements", call, 3'000);
+  call.segment = 256;
+  call.seed++;
+  differ("seed", call, 3'000);
+  call.seed--;
+  call.step++;
+  differ("step", call, 3'000);
 }
 
 TEST("different groups, or ranks in another order, are a mismatch too") {

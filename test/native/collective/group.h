@@ -67,14 +67,46 @@ struct Result {
   std::array<double, kReportLength> report{};
 };
 
+// Of the codec's random numbers.
+inline constexpr uint64_t kSeed = 11, kStep = 3;
+
 struct Call {
   uint64_t id = 1;
   uint32_t collective = 0;
   const Codec* codec = codec_find("fp32");
   uint64_t segment = 65536;
   uint32_t root = 0;
+  uint64_t seed = kSeed, step = kStep;
   uint32_t limit_ms = kPatienceMs;
   std::shared_ptr<Cancel> cancel{};
+  device::SharedDevice device{};
+  uint32_t on_device = 0;  // a bit for each rank whose tensors lie on the device
+};
+
+// A rank's tensors on a device.
+class DeviceTensors {
+ public:
+  DeviceTensors(const device::SharedDevice& device, const std::vector<float>& input) {
+    const size_t bytes = input.size() * sizeof(float);
+    for (device::Memory* memory : {&input_, &output_})
+      CHECK(static_cast<bool>(device::Memory::allocate(device, device::Memory::Kind::device, bytes, memory)));
+    CHECK(static_cast<bool>(device::Stream::create(device, &stream_)));
+    CHECK(static_cast<bool>(stream_.copy(input_.data(), input.data(), bytes)));
+    CHECK(static_cast<bool>(stream_.fill(output_.data(), 0xa5, bytes)));
+    CHECK(static_cast<bool>(stream_.synchronize()));
+  }
+  const float* input() const { return input_.data<float>(); }
+  float* output() const { return output_.data<float>(); }
+  void fetch(std::vector<float>* input, std::vector<float>* output) const {
+    const size_t bytes = output->size() * sizeof(float);
+    CHECK(static_cast<bool>(stream_.copy(input->data(), input_.data(), bytes)));
+    CHECK(static_cast<bool>(stream_.copy(output->data(), output_.data(), bytes)));
+    CHECK(static_cast<bool>(stream_.synchronize()));
+  }
+
+ private:
+  device::Memory input_, output_;
+  device::Stream stream_;
 };
 
 class Group {
@@ -101,6 +133,9 @@ class Group {
     auto future = promise->get_future();
     result->input = std::move(input);
     result->output.assign(result->input.size(), -77.0f);
+    const bool on_device = (call.on_device >> rank & 1u) != 0;
+    std::shared_ptr<DeviceTensors> tensors;
+    if (on_device) tensors = std::make_shared<DeviceTensors>(call.device, result->input);
     const auto own = std::find(links.begin(), links.end(), -1) - links.begin();
     endpoints_[rank]->run({.id = call.id,
                            .schedule = {.collective = call.collective,
@@ -111,13 +146,17 @@ class Group {
                                         .segment_elements = call.segment,
                                         .codec = call.codec},
                            .links = links,
-                           .input = result->input.data(),
-                           .output = result->output.data(),
+                           .seed = call.seed,
+                           .step = call.step,
+                           .device = on_device ? call.device : nullptr,
+                           .input = on_device ? tensors->input() : result->input.data(),
+                           .output = on_device ? tensors->output() : result->output.data(),
                            .report = result->report.data(),
                            .limit_ms = call.limit_ms,
                            .cancel = call.cancel,
                            .done = [=](Status status) {
                              result->status = std::move(status);
+                             if (tensors != nullptr) tensors->fetch(&result->input, &result->output);
                              promise->set_value(std::move(*result));
                            }});
     return future;

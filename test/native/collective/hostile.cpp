@@ -224,7 +224,11 @@ Bytes abort_of(uint32_t origin, uint32_t rank) {
 
 Bytes begin_of(const Call& call, uint32_t elements) {
   Bytes payload(kSignatureBytes);
-  encode_signature({call.collective, call.codec->id, 2, 0, 1, 0, elements, call.segment}, payload.data());
+  Signature signature{
+      .collective = call.collective, .ranks = 2, .sender = 1, .codec = call.codec->fingerprint};
+  signature.elements = elements, signature.segment_elements = call.segment;
+  signature.seed = kSeed, signature.step = kStep;
+  encode_signature(signature, payload.data());
   return payload;
 }
 

@@ -29,9 +29,11 @@ std::vector<float> ring_reference(const std::vector<std::vector<float>>& inputs)
   return mean;
 }
 
-std::vector<uint8_t> encoded(const Codec& codec, const std::vector<float>& values) {
+constexpr CodecKey key_of(uint32_t rank) { return {kSeed, kStep, 0, rank}; }
+
+std::vector<uint8_t> encoded(const Codec& codec, const std::vector<float>& values, uint32_t rank) {
   std::vector<uint8_t> wire(codec.bytes(values.size()));
-  codec_loops(codec).encode(values.data(), values.size(), wire.data());
+  codec_loops(codec).encode(codec.options, key_of(rank), values.data(), values.size(), wire.data());
   return wire;
 }
 
@@ -39,25 +41,28 @@ std::vector<uint8_t> encoded(const Codec& codec, const std::vector<float>& value
 std::vector<float> direct_reference(const Codec& codec, const std::vector<std::vector<float>>& inputs) {
   std::vector<std::vector<uint8_t>> wires;
   std::vector<const uint8_t*> pointers;
-  for (const auto& input : inputs) wires.push_back(encoded(codec, input));
+  for (uint32_t rank = 0; rank < inputs.size(); ++rank) wires.push_back(encoded(codec, inputs[rank], rank));
   for (const auto& wire : wires) pointers.push_back(wire.data());
   std::vector<uint8_t> mean(wires[0].size());
   std::vector<float> output(inputs[0].size());
-  codec_loops(codec).mean(pointers.data(), static_cast<uint32_t>(inputs.size()), output.size(), mean.data());
-  codec_loops(codec).decode(mean.data(), output.size(), output.data());
+  const CodecKey key = key_of(kMeanRank);
+  codec_loops(codec).mean(codec.options, key, pointers.data(), static_cast<uint32_t>(inputs.size()),
+                          output.size(), mean.data());
+  codec_loops(codec).decode(codec.options, key, mean.data(), output.size(), output.data());
   return output;
 }
 
-std::vector<float> broadcast_reference(const Codec& codec, const std::vector<float>& input) {
+std::vector<float> broadcast_reference(const Codec& codec, const std::vector<float>& input, uint32_t root) {
   std::vector<float> output(input.size());
-  codec_loops(codec).decode(encoded(codec, input).data(), output.size(), output.data());
+  codec_loops(codec).decode(codec.options, key_of(root), encoded(codec, input, root).data(), output.size(),
+                            output.data());
   return output;
 }
 
 std::vector<float> reference(const Call& call, const std::vector<std::vector<float>>& inputs) {
   if (call.collective == 0) return ring_reference(inputs);
   if (call.collective == 1) return direct_reference(*call.codec, inputs);
-  return broadcast_reference(*call.codec, inputs[call.root]);
+  return broadcast_reference(*call.codec, inputs[call.root], call.root);
 }
 
 void check_results(Group& group, const Call& call, const std::vector<std::vector<float>>& inputs) {
@@ -112,6 +117,21 @@ void check_group(uint32_t ranks, bool encrypted) {
 
 TEST("all collectives, 1 to 16 ranks, many lengths, plain") {
   for (uint32_t ranks = 1; ranks <= kRanksMax; ++ranks) check_group(ranks, false);
+}
+
+TEST("every codec: cutting a tensor into chunks and segments changes no byte of its mean") {
+  std::mt19937_64 random(check::seed());
+  Group group(3);
+  uint64_t id = 0;
+  for (const std::string& spec : codec_cases()) {
+    const Codec* codec = codec_find(spec);
+    const size_t block = codec->traits.block_elements;
+    for (const uint32_t collective : {1u, 2u})
+      for (const size_t elements : {block - 1, 5 * block + 3, size_t{10'000}})
+        check_results(group,
+                      {.id = ++id, .collective = collective, .codec = codec, .segment = 2 * block, .root = 2},
+                      random_inputs(3, elements, random));
+  }
 }
 
 TEST("all collectives, encrypted") {

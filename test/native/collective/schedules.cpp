@@ -262,7 +262,7 @@ void check_schedule(const ScheduleRequest& request, Random& random) {
 void check_collective(uint32_t collective, const char* codec_name) {
   Random random(check::seed());
   const Codec* codec = codec_find(codec_name);
-  const uint64_t block = codec->block_elements;
+  const uint64_t block = codec->traits.block_elements;
   for (uint32_t ranks = 1; ranks <= kRanksMax; ++ranks) {
     std::vector<uint64_t> lengths = {0, 1, ranks - 1, ranks, ranks + 1, 7 * ranks + 3, 255, 256, 257};
     for (const uint64_t blocks : {uint64_t{ranks - 1}, uint64_t{ranks}, uint64_t{2 * ranks + 1}})
