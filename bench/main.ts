@@ -13,6 +13,10 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
     run: async () => (await import("./step.js")).run,
     doc: "one training step on one thread, beside PyTorch in the same run",
   },
+  codec: {
+    run: async () => (await import("./codec.js")).run,
+    doc: "codecs by backend and size beside memcpy, PyTorch and zfp; --error: their squared error on a model's tensors",
+  },
   reduce: {
     run: async () => (await import("./reduce.js")).run,
     doc: "all-reduce over loopback in this process: median and p99 by size, ranks, collective and codec",

@@ -6,7 +6,8 @@ import { parseArgs } from "node:util";
 import { Bench } from "tinybench";
 import { GradmeshError } from "../lib/base/errors.js";
 import { formatBytes } from "../lib/base/format.js";
-import { type CodecName, type CollectiveName, codecs, collectives } from "../lib/native/abi.gen.js";
+import { type CollectiveName, collectives } from "../lib/native/abi.gen.js";
+import { openCodec } from "../lib/native/codec.js";
 import { native } from "../lib/native/load.js";
 import { Endpoint } from "../lib/reduce/endpoint.js";
 
@@ -18,7 +19,7 @@ interface Trial {
   ranks: number;
   mebibytes: number;
   collective: CollectiveName;
-  codec: CodecName;
+  codec: string;
   encryption: "aes-256-gcm" | "none";
 }
 
@@ -68,7 +69,9 @@ async function measure(trial: Trial, time: number): Promise<{ p50: number; p99: 
         collective: collectives[collective].id,
         rank,
         root: 0,
-        codec: codecs[codec].id,
+        codec: openCodec(codec).id,
+        seed: 1,
+        step: operation,
         segmentElements: SEGMENT_ELEMENTS,
         limitMs: OPERATION_LIMIT_MS,
         input: inputs[rank]!,
