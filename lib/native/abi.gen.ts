@@ -44,8 +44,8 @@ export interface NativeAbi {
   digest(buffers: readonly NodeJS.TypedArray[]): Promise<string>;
   /** whether no element is NaN or infinite */
   allFinite(source: Float32Array): Promise<boolean>;
-  /** digest of one golden case (kind codec or op) on the active backend */
-  goldenRun(kind: string, name: string, elements: number, seed: number): Promise<string>;
+  /** digest of one golden case (kind codec or op) on the active backend of cpu, or on cuda or cuda:<index> */
+  goldenRun(kind: string, name: string, elements: number, seed: number, device: string): Promise<string>;
   /** an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
   graphCreate(tensors: Float64Array, nodes: Int32Array, floats: Float64Array, threads: number, device: string): number;
   /** runs every node in order; bindings[i] is the memory of binding i, all of them each time; on a GPU transfers[i] says what is copied: 0 nothing, 1 to the GPU before, 2 from it after, 3 both; empty: 3 for all */

@@ -6,15 +6,19 @@
 
 using namespace gradmesh;
 
-extern "C" int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed,
+extern "C" int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text device,
                                  gm_text_out* result) {
   return abi::guard([&]() -> Status {
-    GM_TRY(abi::check_given({{"kind", kind}, {"name", name}, {"result", result}}));
+    GM_TRY(abi::check_given({{"kind", kind}, {"name", name}, {"device", device}, {"result", result}}));
     std::string digest;
+    device::SharedDevice gpu;
+    GM_TRY(device::open_named(abi::view(device), &gpu));
     if (abi::view(kind) == "codec") {
-      GM_TRY(golden_codec(abi::view(name), elements, seed, &digest));
+      GM_TRY(gpu == nullptr ? golden_codec(abi::view(name), elements, seed, &digest)
+                            : golden_codec(abi::view(name), elements, seed, gpu, &digest));
     } else if (abi::view(kind) == "op") {
-      GM_TRY(golden_op(abi::view(name), elements, seed, &digest));
+      GM_TRY(gpu == nullptr ? golden_op(abi::view(name), elements, seed, &digest)
+                            : golden_op(abi::view(name), elements, seed, gpu, &digest));
     } else {
       return {GM_INVALID_ARGUMENT, "kind is \"" + abi::string(kind) + "\"; allowed are \"codec\" and \"op\""};
     }

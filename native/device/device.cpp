@@ -1,5 +1,6 @@
 #include "device/device.h"
 
+#include <charconv>
 #include <utility>
 
 #include "device/plugin.h"
@@ -10,6 +11,23 @@ namespace {
 constexpr int kOutOfMemory = 2;  // cudaErrorMemoryAllocation
 
 }  // namespace
+
+Status open_named(std::string_view name, SharedDevice* device) {
+  constexpr std::string_view kCuda = "cuda";
+  device->reset();
+  if (name == "cpu") return Status::ok();
+  uint32_t index = 0;
+  const std::string_view rest = name.starts_with(kCuda) ? name.substr(kCuda.size()) : "?";
+  const char* end = rest.data() + rest.size();
+  bool known = rest.empty();
+  if (rest.size() > 1 && rest[0] == ':') {
+    const auto [stop, error] = std::from_chars(rest.data() + 1, end, index);
+    known = error == std::errc() && stop == end;
+  }
+  if (known) return Device::open(index, device);
+  return {GM_INVALID_ARGUMENT,
+          "device is \"" + std::string(name) + "\"; allowed: cpu, cuda, or cuda:<index> such as cuda:1"};
+}
 
 Status Device::open(uint32_t index, std::shared_ptr<const Device>* device) {
   const DeviceTable* table;

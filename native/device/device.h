@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "cuda/table.h"
@@ -35,6 +36,10 @@ class Device {
 };
 
 using SharedDevice = std::shared_ptr<const Device>;
+
+// "cpu" (null), "cuda" (the first GPU) or "cuda:<index>". GM_INVALID_ARGUMENT for another name;
+// GM_UNSUPPORTED where there is no GPU, with the reason.
+Status open_named(std::string_view name, SharedDevice* device);
 
 // Memory of a device, or of the host but pinned, so that copies to and from a device need no detour and
 // overlap with kernels. Aligned to 256 bytes; undefined at first.

@@ -85,8 +85,8 @@ GM_API int32_t gm_digest(gm_buffers buffers, gm_text_out* result);
 /* work: whether no element is NaN or infinite */
 GM_API int32_t gm_all_finite(gm_f32s source, bool* result);
 
-/* work: digest of one golden case (kind codec or op) on the active backend */
-GM_API int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text_out* result);
+/* work: digest of one golden case (kind codec or op) on the active backend of cpu, or on cuda or cuda:<index> */
+GM_API int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text device, gm_text_out* result);
 
 /* sync: an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
 GM_API int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, uint32_t threads, gm_text device, uint32_t* result);

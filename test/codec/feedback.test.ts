@@ -38,9 +38,7 @@ test("feedback refuses a codec that is not contractive, and says what to do", as
   const { id } = openCodec("int4_block:rounding=stochastic");
   const floats = () => new Float32Array(ELEMENTS);
   const wire = new Uint8Array(native.codecBytes(id, ELEMENTS));
-  const error = await failure(
-    native.codecFeedback(id, 1, 0, 0, 0, 1, 1, floats(), floats(), wire, floats()),
-  );
+  const error = await failure(native.codecFeedback(id, 1, 0, 0, 0, 1, 1, floats(), floats(), wire, floats()));
   assert.is(error.code, "ERR_INVALID_ARGUMENT");
   assert.match(error.message, /int4_block:rounding=stochastic/);
   assert.match(error.message, /contractive/);

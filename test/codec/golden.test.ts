@@ -45,7 +45,7 @@ for (const backend of capabilities().backends) {
     native.backendForce(backend);
     assert.is(capabilities().backend, backend);
     for (const { codec, elements, seed, digest } of vectors.cases)
-      assert.is(await native.goldenRun("codec", codec, elements, seed), digest);
+      assert.is(await native.goldenRun("codec", codec, elements, seed, "cpu"), digest);
     native.backendForce("auto");
   });
 }
@@ -57,7 +57,7 @@ test("a backend, kind or codec that is not there is refused by name", async () =
     ["codec", "fp31", /codec is "fp31"/],
   ] as const) {
     try {
-      await native.goldenRun(kind, name, 1, 1);
+      await native.goldenRun(kind, name, 1, 1, "cpu");
       assert.unreachable();
     } catch (error) {
       assert.match((error as Error).message, pattern);

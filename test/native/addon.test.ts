@@ -31,7 +31,7 @@ async function live(port: number): Promise<void> {
   // More than there are threads of the pool, so that the failing call ends last.
   const large = new Uint8Array(32 << 20);
   for (let call = 0; call < 6; call++) native.digest([large]).catch(quiet);
-  native.goldenRun("op", "no such operator", 1, 1).catch(quiet);
+  native.goldenRun("op", "no such operator", 1, 1, "cpu").catch(quiet);
   parentPort!.postMessage("running");
 }
 

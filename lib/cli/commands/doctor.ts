@@ -41,27 +41,30 @@ function checkBackend(found: Capabilities): Check {
   return { name, ok: true, text: `${backend} (of ${found.backends.join(", ")})` };
 }
 
-/** Replays the golden vectors of one kind on every backend this CPU has; the digests must be those of the file. */
-async function replay(kind: "codec" | "op", backends: readonly string[]): Promise<Check[]> {
+/** Replays the golden vectors of one kind; the digests must be those of the file. */
+async function replay(kind: "codec" | "op", where: string, device: string): Promise<Check> {
   const golden = JSON.parse(await readFile(new URL(`${kind}.json`, vectorsUrl), "utf8")) as Golden;
+  const wrong: string[] = [];
+  for (const { codec, op, elements, seed, digest } of golden.cases) {
+    const name = codec ?? op ?? "";
+    if ((await native.goldenRun(kind, name, elements, seed, device)) !== digest)
+      wrong.push(`${name}[${elements}]`);
+  }
+  const all = golden.cases.length;
+  const text = wrong.length === 0 ? `${all} of ${all} equal` : `different: ${wrong.join(", ")}`;
+  return { name: `golden ${kind} vectors, ${where}`, ok: wrong.length === 0, text };
+}
+
+/** On every backend this CPU has, and on every GPU. */
+async function replayEverywhere(kind: "codec" | "op", { backends, gpu }: Capabilities): Promise<Check[]> {
   const checks: Check[] = [];
   for (const backend of backends) {
     native.backendForce(backend);
-    const wrong: string[] = [];
-    for (const { codec, op, elements, seed, digest } of golden.cases) {
-      const name = codec ?? op ?? "";
-      if ((await native.goldenRun(kind, name, elements, seed)) !== digest) wrong.push(`${name}[${elements}]`);
-    }
-    checks.push({
-      name: `golden ${kind} vectors, ${backend}`,
-      ok: wrong.length === 0,
-      text:
-        wrong.length === 0
-          ? `${golden.cases.length} of ${golden.cases.length} equal`
-          : `different: ${wrong.join(", ")}`,
-    });
+    checks.push(await replay(kind, backend, "cpu"));
   }
   native.backendForce(wantedBackend());
+  for (const index of (gpu.devices ?? []).keys())
+    checks.push(await replay(kind, `cuda:${index}`, `cuda:${index}`));
   return checks;
 }
 
@@ -107,8 +110,8 @@ export async function doctorChecks(host: string, controlPort: number, bulkPort: 
     // A CPU-only peer is a full peer, so no GPU is a fact and not a fault.
     { name: "GPU", ok: true, text: gpu.available ? (gpu.devices ?? []).join(", ") : `none: ${gpu.reason}` },
     checkEncryption(),
-    ...(await replay("codec", found.backends)),
-    ...(await replay("op", found.backends)),
+    ...(await replayEverywhere("codec", found)),
+    ...(await replayEverywhere("op", found)),
     await checkPort("control port", host, controlPort),
     await checkPort("bulk port", host, bulkPort),
   ];

@@ -85,8 +85,9 @@ static void stateless_functions_refuse(void) {
   REFUSED(gm_digest(kNoBuffers, &out), "buffers");
   REFUSED(gm_digest(list, &out), "buffers[0]");
   REFUSED(gm_all_finite(kNoFloats, NULL), "source");
-  REFUSED(gm_golden_run(kNoText, text("fp32"), 1, 1, &out), "kind");
-  REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, NULL), "result");
+  REFUSED(gm_golden_run(kNoText, text("fp32"), 1, 1, text("cpu"), &out), "kind");
+  REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, text("cpu"), NULL), "result");
+  REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, text("tpu"), &out), "device is \"tpu\"");
   REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 99, 4, &out), "codec");
   REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 0, 4, NULL), "result");
   REFUSED(gm_collective_cost(9, 2, 0, 0, 4, 0, 4, &out), "collective is 9");
