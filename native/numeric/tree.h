@@ -2,7 +2,7 @@
 // on the SIMD width or the thread count:
 //   16 lanes start at +0; element i goes to lane i mod 16, by ascending i; the last group is filled up with
 //   +0; then lane j gets lane j + 8 added for j < 8, then j + 4, j + 2, j + 1; lane 0 is the sum.
-// These loops are the definition; the operators run the same order in vector registers (ops/isa/simd.h).
+// These loops are the definition; the operators run the same order in vector registers (numeric/lanes.h).
 #pragma once
 #include <cstddef>
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "codec/dct.h"
-#include "codec/isa/lanes.h"
+#include "numeric/lanes.h"
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "codec/isa/lanes.h"
+#include "numeric/lanes.h"
 #include "codec/lowrank.h"
 
 namespace gradmesh::GM_ISA {

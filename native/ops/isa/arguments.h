@@ -1,6 +1,6 @@
 // Typed access to a kernel's arguments.
 #pragma once
-#include "ops/isa/simd.h"
+#include "ops/isa/vector.h"
 #include "ops/kernels.h"
 
 namespace gradmesh::ops::GM_ISA {

@@ -6,7 +6,7 @@
 // accumulators are stored and loaded again, which changes no bit. Only the outputs are spread over registers
 // and threads, never the terms of one sum.
 #pragma once
-#include "ops/isa/simd.h"
+#include "ops/isa/vector.h"
 #include "ops/kernels.h"
 
 namespace gradmesh::ops::GM_ISA {

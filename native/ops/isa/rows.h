@@ -2,7 +2,7 @@
 #pragma once
 #include "numeric/order.h"
 #include "ops/define/loss.h"
-#include "ops/isa/simd.h"
+#include "ops/isa/vector.h"
 
 namespace gradmesh::ops::GM_ISA {
 

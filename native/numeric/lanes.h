@@ -1,6 +1,7 @@
-// F16: sixteen float lanes, the vector type of the transform codecs. A register of AVX-512, two of AVX2, an
-// array otherwise; every operation is the exact:: one of the same name, lane by lane. Loads and stores need
-// no alignment, not even that of a float. Only files of isa/ include this.
+// F16: sixteen float lanes, the one vector type that operators and transforms are written in. A register of
+// AVX-512, two of AVX2, an array otherwise; every operation is the exact:: one of the same name, lane by
+// lane. Loads and stores need no alignment, not even that of a float. Parts of a vector (count < 16) read as
+// +0 beyond count and are never read or written there. Only files of isa/ include this.
 #pragma once
 #include <cstddef>
 #include <cstdint>
