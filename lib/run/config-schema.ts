@@ -78,6 +78,7 @@ export interface ConfigKey {
 interface JsonSchema {
   /** In words, where the schema cannot say it. */
   readonly allowed?: string;
+  readonly initial?: unknown;
   readonly type?: string;
   readonly enum?: readonly string[];
   readonly anyOf?: readonly JsonSchema[];
@@ -110,7 +111,8 @@ function flatten(node: JsonSchema, prefix: string): ConfigKey[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const key = `${prefix}${name}`;
     if (child.properties) return flatten(child, `${key}.`);
-    return [{ key, allowed: allowedWords(child), default: child.default, meaning: child.description ?? "" }];
+    const value = child.initial ?? child.default;
+    return [{ key, allowed: allowedWords(child), default: value, meaning: child.description ?? "" }];
   });
 }
 

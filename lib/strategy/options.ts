@@ -33,20 +33,23 @@ function explain(schema: z.ZodType, options: unknown, where: string, issue: z.co
 
 /** A codec's specification, made canonical. */
 export function codecOption(initial: string, meaning: string) {
-  return z
-    .string()
-    .max(200)
-    .transform((spec, context) => {
-      try {
-        return openCodec(spec).spec;
-      } catch (error) {
-        context.addIssue({ code: "custom", message: asGradmeshError(error).message });
-        return z.NEVER;
-      }
-    })
-    .default(initial)
-    .describe(meaning)
-    .meta({ allowed: codecsAllowed });
+  return (
+    z
+      .string()
+      .max(200)
+      .transform((spec, context) => {
+        try {
+          return openCodec(spec).spec;
+        } catch (error) {
+          context.addIssue({ code: "custom", message: asGradmeshError(error).message });
+          return z.NEVER;
+        }
+      })
+      .default(initial)
+      .describe(meaning)
+      // JSON Schema has no default for a value that is transformed.
+      .meta({ allowed: codecsAllowed, initial })
+  );
 }
 
 /**

@@ -17,7 +17,11 @@ const short = cases.filter(({ elements }) => elements > 0 && elements < 300);
 test("every codec has a twin whose digests are the CPU's", async () => {
   assert.is(new Set(short.map(({ codec }) => codec)).size, new Set(cases.map(({ codec }) => codec)).size);
   for (const { codec, elements, seed, digest } of short)
-    assert.is(await native.goldenRun("codec", codec, elements, seed, "cuda"), digest, `${codec}[${elements}]`);
+    assert.is(
+      await native.goldenRun("codec", codec, elements, seed, "cuda"),
+      digest,
+      `${codec}[${elements}]`,
+    );
 });
 
 test("a device that is not there is refused by name", async () => {

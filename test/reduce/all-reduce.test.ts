@@ -50,6 +50,8 @@ test("an all-reduce runs over all links, with the time that linking left", async
     rank: 1,
     root: 0,
     codec: codecs.int8_block.id,
+    seed: 0,
+    step: 0,
     segmentElements: 1024,
     limitMs: 3800,
     input,

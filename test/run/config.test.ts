@@ -68,7 +68,7 @@ test("all problems are in one error, with key, value and what is allowed", () =>
     "seed: -1; allowed: an integer from 0 to 9007199254740991",
     "peersMin: 9; allowed: at most peersMax, which is 3",
     'strategy.innerstep: unknown key (did you mean "strategy.innerSteps"?); allowed: name, innerSteps',
-    'strategy.codec: "int9"; allowed: "fp32", "bf16", "int8_block"',
+    'strategy.codec: codec is "int9": there is no codec "int9"; allowed: "fp32", "bf16", "int8_block", ',
     "strategy.momentumStart: 0.95; allowed: at most strategy.momentumEnd, which is 0.9",
     "network.segmentElements: 100; allowed: a multiple of 256 from 256 to 16777216",
     'network.bulkPort: "x"; allowed: an integer from 0 to 65535',
