@@ -193,6 +193,9 @@ function nativeTests(tree, label) {
   if (listed.status !== 0) return null;
   const tests = JSON.parse(listed.stdout).tests.filter((test) => test.command);
   const env = { ...process.env, UBSAN_OPTIONS: "print_stacktrace=1" };
+  const cost = ({ properties = [] }) => properties.find(({ name }) => name === "COST")?.value ?? 0;
+  // The longest first, so that none of them runs alone at the end.
+  tests.sort((a, b) => cost(b) - cost(a));
   return tests.map(({ name, command: [command, ...args] }) => ({
     name: `${label}/${name}`,
     command,

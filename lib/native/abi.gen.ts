@@ -6,6 +6,8 @@ export interface NativeAbi {
   version(): string;
   /** JSON: cpu {model, features}, backends, backend, threads, gpu {available, reason, devices} */
   capabilities(): string;
+  /** whether cpu, cuda or cuda:<index> can be used; the error says why not */
+  deviceCheck(device: string): void;
   /** chooses the kernels by name: scalar, avx2, avx512, auto */
   backendForce(name: string): void;
   /** a flag that stops long work; 0 stands for none where a cancel is asked for */

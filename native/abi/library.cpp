@@ -110,6 +110,14 @@ int32_t gm_backend_force(gm_text name) {
   });
 }
 
+int32_t gm_device_check(gm_text device) {
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"device", device}}));
+    device::SharedDevice found;
+    return device::open_named(abi::view(device), &found);
+  });
+}
+
 int32_t gm_capabilities(gm_text_out* result) {
   return abi::guard([&]() -> Status {
     GM_TRY(abi::check_given({{"result", result}}));

@@ -28,6 +28,9 @@ GM_API int32_t gm_version(gm_text_out* result);
 /* sync: JSON: cpu {model, features}, backends, backend, threads, gpu {available, reason, devices} */
 GM_API int32_t gm_capabilities(gm_text_out* result);
 
+/* sync: whether cpu, cuda or cuda:<index> can be used; the error says why not */
+GM_API int32_t gm_device_check(gm_text device);
+
 /* sync: chooses the kernels by name: scalar, avx2, avx512, auto */
 GM_API int32_t gm_backend_force(gm_text name);
 

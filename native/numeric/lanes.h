@@ -9,13 +9,8 @@
 
 #include "numeric/convert.h"
 #include "numeric/exact.h"
+#include "numeric/intrinsics.h"
 #include "numeric/tree.h"
-
-#if defined(GM_ISA_avx512) || defined(GM_ISA_avx2)
-#include <immintrin.h>
-// gcc 12 takes the undefined operand inside its own intrinsics for one of ours.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -6,12 +6,7 @@
 #include <cstring>
 
 #include "numeric/convert.h"
-#if GM_ISA_avx512
-// gcc 12 takes the undefined operand inside its own intrinsics for one of ours.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#endif
+#include "numeric/intrinsics.h"
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "numeric/lanes.h"
 #include "codec/lowrank.h"
+#include "numeric/lanes.h"
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -12,11 +12,8 @@
 #include <cstdint>
 #include <cstring>
 
-#if GM_ISA_avx512
-#include <immintrin.h>
-#endif
-
 #include "codec/topk.h"
+#include "numeric/intrinsics.h"
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -6,14 +6,7 @@
 #include <cstring>
 
 #include "numeric/exact.h"
-#if GM_ISA_avx512 || GM_ISA_avx2
-// gcc 12 takes the "undefined" registers of its own intrinsics for uninitialized variables (GCC bug 105593).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
+#include "numeric/intrinsics.h"
 
 namespace gradmesh::GM_ISA {
 namespace {

@@ -62,6 +62,9 @@ static void stateless_functions_refuse(void) {
   hollow[0] = kNoBytes;
   REFUSED(gm_version(NULL), "result");
   REFUSED(gm_capabilities(NULL), "result");
+  REFUSED(gm_device_check(kNoText), "device");
+  REFUSED(gm_device_check(text("tpu")), "device is \"tpu\"");
+  CHECK(gm_device_check(text("cpu")) == GM_OK);
   REFUSED(gm_backend_force(kNoText), "name");
   REFUSED(gm_backend_force(text("avx9000")), "avx9000");
   REFUSED(gm_cancel_create(NULL), "result");
