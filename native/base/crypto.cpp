@@ -8,14 +8,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "base/assert.h"
 
 namespace gradmesh::crypto {
 namespace {
 
-// The prototypes of OpenSSL's manual pages EVP_EncryptInit(3) and EVP_DigestInit(3), with opaque pointers.
-// Engines and parameters are always null here.
+// The prototypes of OpenSSL's manual pages EVP_EncryptInit(3), EVP_DigestInit(3) and HMAC(3), with opaque
+// pointers. Engines and parameters are always null here.
 struct Library {
   void* (*EVP_CIPHER_CTX_new)();
   void (*EVP_CIPHER_CTX_free)(void* context);
@@ -35,6 +36,8 @@ struct Library {
   int (*EVP_DigestInit_ex)(void* context, const void* type, void* engine);
   int (*EVP_DigestUpdate)(void* context, const void* bytes, size_t length);
   int (*EVP_DigestFinal_ex)(void* context, uint8_t* digest, unsigned* length);
+  uint8_t* (*HMAC)(const void* type, const void* key, int key_length, const uint8_t* message, size_t length,
+                   uint8_t* digest, unsigned* digest_length);
 };
 
 constexpr int kGetTag = 0x10;  // EVP_CTRL_AEAD_GET_TAG
@@ -56,6 +59,7 @@ bool resolve(void* handle, Library* library) {
   GM_FIND(EVP_DecryptInit_ex), GM_FIND(EVP_DecryptUpdate), GM_FIND(EVP_DecryptFinal_ex);
   GM_FIND(EVP_MD_CTX_new), GM_FIND(EVP_MD_CTX_free), GM_FIND(EVP_sha256);
   GM_FIND(EVP_DigestInit_ex), GM_FIND(EVP_DigestUpdate), GM_FIND(EVP_DigestFinal_ex);
+  GM_FIND(HMAC);
 #undef GM_FIND
   return all;
 }
@@ -133,39 +137,60 @@ Status AesGcm::create(std::span<const uint8_t, kKeyBytes> key, Direction directi
   return Status::ok();
 }
 
-Status AesGcm::seal(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad, Bytes source,
-                    std::span<uint8_t> target, std::span<uint8_t, kTagBytes> tag) {
-  GM_ASSERT(context_ && direction_ == Direction::seal && target.size() >= source.size());
-  const Library& l = library();
-  void* context = context_.get();
+Status AesGcm::begin(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad) {
+  GM_ASSERT(context_);
+  const bool seals = direction_ == Direction::seal;
+  const auto init = seals ? library().EVP_EncryptInit_ex : library().EVP_DecryptInit_ex;
+  const auto update = seals ? library().EVP_EncryptUpdate : library().EVP_DecryptUpdate;
+  const bool done = init(context_.get(), nullptr, nullptr, nullptr, nonce.data()) == 1 &&
+                    update_pieces(update, context_.get(), nullptr, aad);
+  return done ? Status::ok() : broken("EVP_CipherInit_ex");
+}
+
+Status AesGcm::update(Bytes source, std::span<uint8_t> target) {
+  GM_ASSERT(context_ && target.size() >= source.size());
+  const auto update =
+      direction_ == Direction::seal ? library().EVP_EncryptUpdate : library().EVP_DecryptUpdate;
+  return update_pieces(update, context_.get(), target.data(), source) ? Status::ok()
+                                                                      : broken("EVP_CipherUpdate");
+}
+
+Status AesGcm::finish_seal(std::span<uint8_t, kTagBytes> tag) {
+  GM_ASSERT(context_ && direction_ == Direction::seal);
   uint8_t nothing[kTagBytes];
   int written = 0;
-  const bool done = l.EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, nonce.data()) == 1 &&
-                    update_pieces(l.EVP_EncryptUpdate, context, nullptr, aad) &&
-                    update_pieces(l.EVP_EncryptUpdate, context, target.data(), source) &&
-                    l.EVP_EncryptFinal_ex(context, nothing, &written) == 1 &&
-                    l.EVP_CIPHER_CTX_ctrl(context, kGetTag, int{kTagBytes}, tag.data()) == 1;
+  const bool done = library().EVP_EncryptFinal_ex(context_.get(), nothing, &written) == 1 &&
+                    library().EVP_CIPHER_CTX_ctrl(context_.get(), kGetTag, int{kTagBytes}, tag.data()) == 1;
   return done ? Status::ok() : broken("AES-256-GCM encryption");
+}
+
+Status AesGcm::finish_open(std::span<const uint8_t, kTagBytes> tag) {
+  GM_ASSERT(context_ && direction_ == Direction::open);
+  uint8_t expected[kTagBytes], nothing[kTagBytes];
+  std::memcpy(expected, tag.data(), kTagBytes);
+  int written = 0;
+  if (library().EVP_CIPHER_CTX_ctrl(context_.get(), kSetTag, int{kTagBytes}, expected) != 1)
+    return broken("AES-256-GCM decryption");
+  if (library().EVP_DecryptFinal_ex(context_.get(), nothing, &written) == 1) return Status::ok();
+  return {GM_UNAUTHORIZED,
+          "a message is not authentic: its bytes, tag, nonce or additional data were changed, or the key is "
+          "another"};
+}
+
+Status AesGcm::seal(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad, Bytes source,
+                    std::span<uint8_t> target, std::span<uint8_t, kTagBytes> tag) {
+  GM_TRY(begin(nonce, aad));
+  GM_TRY(update(source, target));
+  return finish_seal(tag);
 }
 
 Status AesGcm::open(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad, Bytes source,
                     std::span<uint8_t> target, std::span<const uint8_t, kTagBytes> tag) {
-  GM_ASSERT(context_ && direction_ == Direction::open && target.size() >= source.size());
-  const Library& l = library();
-  void* context = context_.get();
-  uint8_t expected[kTagBytes], nothing[kTagBytes];
-  std::memcpy(expected, tag.data(), kTagBytes);
-  int written = 0;
-  const bool updated = l.EVP_DecryptInit_ex(context, nullptr, nullptr, nullptr, nonce.data()) == 1 &&
-                       update_pieces(l.EVP_DecryptUpdate, context, nullptr, aad) &&
-                       update_pieces(l.EVP_DecryptUpdate, context, target.data(), source) &&
-                       l.EVP_CIPHER_CTX_ctrl(context, kSetTag, int{kTagBytes}, expected) == 1;
-  if (updated && l.EVP_DecryptFinal_ex(context, nothing, &written) == 1) return Status::ok();
-  if (!source.empty()) std::memset(target.data(), 0, source.size());
-  if (!updated) return broken("AES-256-GCM decryption");
-  return {GM_UNAUTHORIZED,
-          "a message is not authentic: its bytes, tag, nonce or additional data were changed, or the key is "
-          "another"};
+  Status status = begin(nonce, aad);
+  if (status) status = update(source, target);
+  if (status) status = finish_open(tag);
+  if (!status && !source.empty()) std::memset(target.data(), 0, source.size());
+  return status;
 }
 
 void Sha256::Free::operator()(void* context) const { library().EVP_MD_CTX_free(context); }
@@ -203,6 +228,20 @@ Status sha256(Bytes bytes, Digest* digest) {
   GM_TRY(Sha256::create(&hash));
   GM_TRY(hash.update(bytes));
   return hash.finish(digest);
+}
+
+Status hmac_sha256(Bytes key, Bytes message, Digest* digest) {
+  GM_TRY(available());
+  unsigned length = 0;
+  const uint8_t* made = library().HMAC(library().EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                                       message.data(), message.size(), digest->data(), &length);
+  return made != nullptr && length == kDigestBytes ? Status::ok() : broken("HMAC");
+}
+
+Status hkdf_expand(Bytes key, Bytes purpose, Digest* derived) {
+  std::vector<uint8_t> message(purpose.begin(), purpose.end());
+  message.push_back(1);  // the number of the block
+  return hmac_sha256(key, message, derived);
 }
 
 std::string hex(Bytes bytes) {

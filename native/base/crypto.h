@@ -1,6 +1,7 @@
-// AES-256-GCM (NIST SP 800-38D), SHA-256 (FIPS 180-4), a constant-time comparison and random bytes. The two
-// ciphers are OpenSSL's libcrypto, found when the process runs: in the process itself (the Node executable
-// exports it), else as libcrypto.so.3 or libcrypto.so.1.1. So no OpenSSL headers are needed to build.
+// AES-256-GCM (NIST SP 800-38D), SHA-256 (FIPS 180-4), HMAC and HKDF-Expand with it (RFC 2104, RFC 5869), a
+// constant-time comparison and random bytes. The algorithms are OpenSSL's libcrypto, found when the process
+// runs: in the process itself (the Node executable exports it), else as libcrypto.so.3 or libcrypto.so.1.1.
+// So no OpenSSL headers are needed to build.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -45,6 +46,14 @@ class AesGcm {
   Status open(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad, Bytes source, std::span<uint8_t> target,
               std::span<const uint8_t, kTagBytes> tag);
 
+  // The same message in pieces of any size: begin, update (source -> target as above) as often as needed,
+  // then finish. What update() gives of a message that is opened is not authentic before finish_open() says
+  // so.
+  Status begin(std::span<const uint8_t, kNonceBytes> nonce, Bytes aad);
+  Status update(Bytes source, std::span<uint8_t> target);
+  Status finish_seal(std::span<uint8_t, kTagBytes> tag);
+  Status finish_open(std::span<const uint8_t, kTagBytes> tag);
+
  private:
   struct Free {
     void operator()(void* context) const;
@@ -69,6 +78,10 @@ class Sha256 {
 };
 
 Status sha256(Bytes bytes, Digest* digest);
+// HMAC-SHA256 (RFC 2104) of a message.
+Status hmac_sha256(Bytes key, Bytes message, Digest* digest);
+// One block of HKDF-Expand (RFC 5869, 2.3) with SHA-256: 32 bytes from a uniform key for a purpose.
+Status hkdf_expand(Bytes key, Bytes purpose, Digest* derived);
 std::string hex(Bytes bytes);
 
 // Whether both hold the same bytes, in a time that depends on the lengths only.

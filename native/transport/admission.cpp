@@ -18,6 +18,7 @@ Refusal refusal(HelloFault fault) {
 
 Refusal refusal(TicketFault fault) {
   if (fault == TicketFault::used) return Refusal::used;
+  if (fault == TicketFault::streams) return Refusal::mode;
   return fault == TicketFault::expired ? Refusal::expired : Refusal::unknown;
 }
 
@@ -37,7 +38,12 @@ void Admission::accept_all(int64_t now) {
     Origin origin;
     Descriptor socket = accept_from(listener_.get(), &exhausted, &origin);
     if (!socket) break;
-    if (half_open_.size() >= limits_.half_open_max) refuse(most_crowding(), Refusal::crowded);
+    const auto crowd = crowd_.find(origin);
+    if (crowd != crowd_.end() && crowd->second >= limits_.half_open_host_max)
+      refuse(oldest_of(origin), Refusal::crowded);
+    else if (half_open_.size() >= limits_.half_open_max)
+      refuse(oldest_of(most_crowding()), Refusal::crowded);
+    ++crowd_[origin];
     const uint32_t id = ++last_id_;
     poller_.add(socket.get(), socket_tag_ | id, EPOLLIN);
     half_open_.emplace(id, HalfOpen{std::move(socket), origin, now + limits_.hello_limit_ms});
@@ -68,18 +74,19 @@ Admission::Admitted Admission::advance(uint32_t id, int64_t now) {
 Admission::Admitted Admission::judge(uint32_t id, int64_t now) {
   HalfOpen& half = half_open_.at(id);
   Admitted admitted;
-  Ticket ticket;
-  if (const HelloFault fault = check_hello(half.hello, encrypted_, &ticket); fault != HelloFault::none) {
+  Hello hello;
+  if (const HelloFault fault = check_hello(half.hello, encrypted_, &hello); fault != HelloFault::none) {
     refuse(id, refusal(fault));
     return {};
   }
-  if (const TicketFault fault = tickets_.redeem(ticket, now, &admitted.link); fault != TicketFault::none) {
+  if (const TicketFault fault = tickets_.redeem(hello, now, &admitted.link); fault != TicketFault::none) {
     refuse(id, refusal(fault));
     return {};
   }
   poller_.remove(half.socket.get());
   admitted.socket = std::move(half.socket);
-  half_open_.erase(id);
+  admitted.stream = hello.stream;
+  forget(id);
   // The buffer of a new socket has room for 16 bytes; if it is broken already, the link's first read says so.
   const AcceptBytes answer = encode_accept(encrypted_);
   [[maybe_unused]] const ssize_t sent =
@@ -98,25 +105,33 @@ void Admission::expire(int64_t now) {
 
 void Admission::close() {
   half_open_.clear();
+  crowd_.clear();
   listener_.close();
 }
 
-// The oldest socket of the origin that has the most, so that one host can't drive out the others.
-uint32_t Admission::most_crowding() const {
-  uint32_t found = 0;
-  ptrdiff_t most = 0;
-  for (const auto& [id, socket] : half_open_) {
-    const ptrdiff_t alike = std::count_if(half_open_.begin(), half_open_.end(), [&](const auto& other) {
-      return other.second.origin == socket.origin;
-    });
-    if (alike > most) most = alike, found = id;
-  }
-  return found;
+uint32_t Admission::oldest_of(const Origin& origin) const {
+  return std::find_if(half_open_.begin(), half_open_.end(),
+                      [&](const auto& entry) { return entry.second.origin == origin; })
+      ->first;
+}
+
+// So that one host can't drive out the others.
+Origin Admission::most_crowding() const {
+  return std::max_element(crowd_.begin(), crowd_.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
 }
 
 void Admission::refuse(uint32_t id, Refusal why) {
   refusals_.count(why);
-  half_open_.erase(id);
+  forget(id);
+}
+
+void Admission::forget(uint32_t id) {
+  const auto found = half_open_.find(id);
+  const auto crowd = crowd_.find(found->second.origin);
+  if (--crowd->second == 0) crowd_.erase(crowd);
+  half_open_.erase(found);
 }
 
 }  // namespace gradmesh

@@ -1,5 +1,5 @@
 // Lets sockets in: accepts them, reads the fixed hello, redeems its ticket. Until then a socket costs one
-// entry of a bounded table, and nothing it sends is stored but those 48 bytes. Belongs to the I/O thread.
+// entry of a bounded table, and nothing it sends is stored but those 56 bytes. Belongs to the I/O thread.
 #pragma once
 #include <map>
 
@@ -14,7 +14,9 @@ class Admission {
  public:
   struct Limits {
     // Above it, the oldest half-open socket of the origin with the most is closed.
-    size_t half_open_max = 64;
+    size_t half_open_max = 512;
+    // Above it, the oldest of that host. Eight peers of a host may open sixteen streams each at once.
+    size_t half_open_host_max = 128;
     int64_t hello_limit_ms = 2000;  // for the whole hello to arrive
   };
 
@@ -35,10 +37,10 @@ class Admission {
 
   struct Admitted {
     Descriptor socket;  // invalid: nobody was admitted
-    uint32_t link = 0;
+    uint32_t link = 0, stream = 0;
   };
-  // After events of half-open socket `id`: the socket and its link once its ticket was redeemed and the
-  // accept sent.
+  // After events of half-open socket `id`: the socket, its link and its number there once its ticket was
+  // redeemed and the accept sent.
   Admitted advance(uint32_t id, int64_t now);
   // Closes what is overdue.
   void expire(int64_t now);
@@ -54,7 +56,9 @@ class Admission {
     HelloBytes hello{};
   };
   Admitted judge(uint32_t id, int64_t now);
-  uint32_t most_crowding() const;
+  uint32_t oldest_of(const Origin& origin) const;
+  Origin most_crowding() const;
+  void forget(uint32_t id);
   void refuse(uint32_t id, Refusal why);
 
   Poller& poller_;
@@ -69,6 +73,7 @@ class Admission {
   int64_t pause_until_ms_ = 0;  // not accepting: the process was out of descriptors
   uint32_t last_id_ = 0;
   std::map<uint32_t, HalfOpen> half_open_;  // by id, so the oldest is first
+  std::map<Origin, size_t> crowd_;          // half-open sockets by origin
 };
 
 }  // namespace gradmesh

@@ -16,22 +16,22 @@ Status turned_away() {
 
 }  // namespace
 
-Status Dialer::dial(uint32_t link, const std::string& host, uint32_t port, const Ticket& ticket) {
+Status Dialer::dial(uint64_t key, const std::string& host, uint32_t port, const Hello& hello) {
   Descriptor socket;
   GM_TRY(connect_to(host, port, &socket));
-  poller_.add(socket.get(), tag_ | link, EPOLLOUT);
-  Dial& dial = dials_[link];
+  poller_.add(socket.get(), tag_ | key, EPOLLOUT);
+  Dial& dial = dials_[key];
   dial.socket = std::move(socket);
-  dial.ticket = ticket;
+  dial.hello = hello;
   return Status::ok();
 }
 
-Status Dialer::advance(uint32_t link, Descriptor* accepted) {
-  const auto found = dials_.find(link);
+Status Dialer::advance(uint64_t key, Descriptor* accepted) {
+  const auto found = dials_.find(key);
   if (found == dials_.end()) return Status::ok();
   Dial& dial = found->second;
   bool complete = false;
-  Status status = dial.greeted ? read_answer(dial, &complete) : greet(link, dial);
+  Status status = dial.greeted ? read_answer(dial, &complete) : greet(key, dial);
   if (status && !complete) return status;
   if (status) {
     poller_.remove(dial.socket.get());
@@ -41,15 +41,19 @@ Status Dialer::advance(uint32_t link, Descriptor* accepted) {
   return status;
 }
 
-Status Dialer::greet(uint32_t link, Dial& dial) {
+void Dialer::give_up(uint32_t link) {
+  std::erase_if(dials_, [link](const auto& entry) { return static_cast<uint32_t>(entry.first) == link; });
+}
+
+Status Dialer::greet(uint64_t key, Dial& dial) {
   GM_TRY(connect_result(dial.socket.get()));
-  const HelloBytes hello = encode_hello(dial.ticket, encrypted_);
+  const HelloBytes hello = encode_hello(dial.hello, encrypted_);
   if (::send(dial.socket.get(), hello.data(), hello.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(hello.size()))
     return {GM_IO, errno_text("the hello could not be sent")};
   traffic_.control_sent += hello.size();
   dial.greeted = true;
-  poller_.change(dial.socket.get(), tag_ | link, EPOLLIN);
+  poller_.change(dial.socket.get(), tag_ | key, EPOLLIN);
   return Status::ok();
 }
 

@@ -6,6 +6,14 @@
 #include "transport/bytes.h"
 
 namespace gradmesh {
+namespace {
+
+uint32_t payload_max(FrameType type) {
+  if (type == FrameType::data) return kFramePayloadMax;
+  return type == FrameType::probe ? kProbePayloadMax : kControlPayloadMax;
+}
+
+}  // namespace
 
 FrameHeaderBytes encode_header(const FrameHeader& header) {
   FrameHeaderBytes bytes{};
@@ -26,7 +34,7 @@ Status decode_header(std::span<const uint8_t, kFrameHeaderBytes> bytes, uint64_t
   if (header->sequence != sequence)
     return {GM_PROTOCOL, "a frame has sequence " + std::to_string(header->sequence) + " where " +
                              std::to_string(sequence) + " was due: replayed, dropped or out of order"};
-  const uint32_t length_max = header->type == FrameType::data ? kFramePayloadMax : kControlPayloadMax;
+  const uint32_t length_max = payload_max(header->type);
   if (header->length > length_max)
     return {GM_PROTOCOL, "a frame of " + std::to_string(header->length) + " bytes; at most " +
                              std::to_string(length_max) + " are allowed"};

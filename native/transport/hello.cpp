@@ -27,10 +27,12 @@ HelloFault check(const uint8_t* bytes, const char* magic, bool encrypted) {
 
 }  // namespace
 
-HelloBytes encode_hello(const Ticket& ticket, bool encrypted) {
+HelloBytes encode_hello(const Hello& hello, bool encrypted) {
   HelloBytes bytes{};
   open_message(bytes.data(), kHelloMagic, encrypted);
-  std::memcpy(&bytes[16], ticket.data(), ticket.size());
+  std::memcpy(&bytes[16], hello.ticket.data(), hello.ticket.size());
+  store(&bytes[48], hello.stream);
+  store(&bytes[52], hello.streams);
   return bytes;
 }
 
@@ -40,9 +42,14 @@ AcceptBytes encode_accept(bool encrypted) {
   return bytes;
 }
 
-HelloFault check_hello(std::span<const uint8_t, kHelloBytes> bytes, bool encrypted, Ticket* ticket) {
-  std::memcpy(ticket->data(), &bytes[16], ticket->size());
-  return check(bytes.data(), kHelloMagic, encrypted);
+HelloFault check_hello(std::span<const uint8_t, kHelloBytes> bytes, bool encrypted, Hello* hello) {
+  std::memcpy(hello->ticket.data(), &bytes[16], hello->ticket.size());
+  hello->stream = load<uint32_t>(&bytes[48]);
+  hello->streams = load<uint32_t>(&bytes[52]);
+  const HelloFault fault = check(bytes.data(), kHelloMagic, encrypted);
+  if (fault != HelloFault::none) return fault;
+  const bool possible = hello->streams <= kStreamsMax && hello->stream < hello->streams;
+  return possible ? HelloFault::none : HelloFault::garbage;
 }
 
 HelloFault check_accept(std::span<const uint8_t, kAcceptBytes> bytes, bool encrypted) {

@@ -1,143 +1,117 @@
-// A link: an admitted socket to one peer that carries frames in order, both ways. Belongs to the I/O thread.
-//
-// Sending: frames wait in a queue and leave one at a time; a payload is read from where it lies until the
-// frame has left, unless its operation ends first: then what is left of it is copied, so that the stream
-// stays whole. Receiving: the events say where a payload goes once the header is checked; it is read straight
-// to that place.
+// A link: everything between this endpoint and one peer. It has 1 to kStreamsMax streams (sockets) and one
+// queue of frames: each stream takes the next frame when it is free, so no frame waits behind a stream that
+// is stuck while another has room. Control frames go first, on the stream that is free soonest. There is no
+// order between streams. Belongs to the I/O thread.
 #pragma once
-#include <deque>
-#include <memory>
-#include <vector>
-
-#include "transport/guard.h"
-#include "transport/socket.h"
-#include "transport/traffic.h"
+#include "transport/frame_queue.h"
+#include "transport/hello.h"
+#include "transport/probe.h"
+#include "transport/quality.h"
+#include "transport/stream.h"
 
 namespace gradmesh {
-
-struct OutgoingFrame {
-  FrameHeader header;                // without its sequence, which it gets when it leaves
-  const uint8_t* payload = nullptr;  // data: must stay readable until frame_sent or drop_data
-  uint32_t step = 0;                 // data: for frame_sent
-  std::array<uint8_t, kControlPayloadMax> control{};  // payload of every other type
-};
-
-enum class Place : uint8_t {
-  take,  // read the payload to the target
-  skip,  // read it to nowhere
-  hold,  // leave the frame, and stop reading until resume(); then it is asked about again
-};
 
 class Link;
 class LinkEvents {
  public:
   virtual ~LinkEvents() = default;
-  // Where the payload of a data frame goes; a failure ends the link. *target must hold header.length bytes.
-  // The header is not proved yet, so nothing but the place may follow from it.
-  virtual Status frame_arriving(Link& link, const FrameHeader& header, Place* place, uint8_t** target) = 0;
-  // The whole frame is there and proved, and was not skipped. payload is that of control frames, empty for
-  // data. A control frame that comes too early sets *hold: nothing more is read, and it comes again after
-  // resume().
+  // Where the payload of a data frame goes; a failure ends the link. The header is not proved yet, so nothing
+  // but the place may follow from it.
+  virtual Status frame_arriving(Link& link, const FrameHeader& header, Landing* landing) = 0;
+  // The whole frame is there and proved, and was not skipped: begin, done and abort with their payload; data
+  // with an empty payload, and the step that its landing named.
   virtual Status frame_arrived(Link& link, const FrameHeader& header, std::span<const uint8_t> payload,
-                               bool* hold) = 0;
+                               uint32_t step) = 0;
+  // A begin, done, abort or data frame has left; its memory is free. Never for data that was dropped.
   virtual void frame_sent(Link& link, const OutgoingFrame& frame) = 0;
 };
 
-class Link {
+class Link final : private StreamOwner {
  public:
-  // The dialer proves itself first; the acceptor answers with its proof, so that each side's link is open
-  // only once the other has shown its key.
-  enum class Side : uint8_t { dialer, acceptor };
-  Link(uint32_t id, Side side, Descriptor socket, Traffic& traffic, LinkEvents& events);
+  using Side = Stream::Side;
+  Link(uint32_t id, Side side, uint32_t streams, Traffic& traffic, Pace& pace, LinkEvents& events);
 
-  // With AES-256-GCM from the first frame on; else plain frames with CRC-32C.
-  Status encrypt(std::span<const uint8_t, crypto::kKeyBytes> send_key,
-                 std::span<const uint8_t, crypto::kKeyBytes> receive_key);
+  // With AES-256-GCM; before the first attach().
+  void encrypt(std::span<const uint8_t, crypto::kKeyBytes> send_key,
+               std::span<const uint8_t, crypto::kKeyBytes> receive_key, const RekeyLimits& limits = {});
+  // Gives the link its socket number `stream`.
+  Status attach(uint32_t stream, Descriptor socket);
   uint32_t id() const { return id_; }
-  int descriptor() const { return socket_.get(); }
-  bool open() const { return open_; }  // the other side has proved itself
-  size_t trailer_bytes() const { return send_guard_.trailer_bytes(); }
+  uint32_t streams() const { return count_; }
+  // Every stream is there, and the other side has proved itself on each.
+  bool open() const override { return open_; }
+  size_t trailer_bytes() const { return encrypted_ ? crypto::kTagBytes : kCrcBytes; }
 
-  void send(const OutgoingFrame& frame) { queue_.push_back(frame); }
-  // No caller's memory is touched after this: forgets queued data, keeps its own copy of what is half sent,
-  // and reads the rest of a half received payload to nowhere.
-  void drop_data();
-  // Sends until the socket is full or about kTurnBytes are gone.
+  void send(const OutgoingFrame& frame);
+  // No memory of the operation's is touched after this: its queued data frames are forgotten, what is half
+  // sent is copied, and the rest of a half received payload is read to nowhere.
+  void drop_data(uint64_t operation);
+  void drop_data_all();
+  // Every held stream goes on, and asks again about its frame.
+  void resume();
+  // How many streams carry data, 1 to streams(): the last ones, so that the first is left to control frames
+  // where it can be. All of them until told.
+  void use(uint32_t streams);
+  uint32_t used() const { return used_; }
+  // Sends until the sockets are full, nothing is left or allowed, or every stream had its turn.
   Status flush();
-  // Reads until the socket is empty or about kTurnBytes have come.
-  Status receive();
-  // Goes on reading after Place::hold: resumed() asks for a call of receive().
-  void resume() {
-    resumed_ = resumed_ || held_;
-    held_ = false;
-  }
 
-  bool held() const { return held_; }
-  bool resumed() const { return resumed_; }
-  bool idle() const { return !sending_ && queue_.empty(); }
-  bool blocked() const { return blocked_; }  // the socket took no more
-  uint64_t bytes_received() const { return bytes_received_; }
+  // Starts to measure; GM_INVALID_ARGUMENT where the request can't be, or a probe is under way. done() is
+  // called from tick(), or by fail_probe().
+  Status probe(const ProbeRequest& request, ProbeDone done, int64_t now_ns);
+  void tick_probe(int64_t now_ns);
+  void fail_probe(const Status& why);
+  bool probing() const { return probe_ != nullptr; }
+  int64_t probe_deadline_ns() const { return probe_->deadline_ns(); }
 
-  static constexpr size_t kTurnBytes = 1 << 20;  // so that one busy link doesn't starve the others
+  Stream* stream(uint32_t index) { return streams_[index].get(); }  // null: not attached yet
+  bool resumed() const;                                             // a stream is
+  // flush() has something to do now; `allowed`: pacing lets data go.
+  bool ready(bool allowed) const;
+  // Nothing waits and nothing is on its way.
+  bool idle() const;
+  uint64_t bytes_queued() const { return bytes_queued_; }  // of data that no stream has taken
+  // What the system knows of the sockets, summed over the streams that are attached.
+  Quality quality() const;
+
+  // Control frames that a peer may leave unread, so that answers to one who never reads don't pile up.
+  static constexpr size_t kControlQueuedMax = 4096;
 
  private:
-  enum class Part : uint8_t { header, payload, trailer, delivery };
-
-  Status start_frame();
-  void finish_frame();
-  Status parse();
-  Status parse_header(bool* more);
-  void place_payload(Place place, uint8_t* target);
-  void parse_payload();
-  Status parse_trailer();
-  Status deliver(bool* more);
-  size_t buffered() const { return buffer_end_ - buffer_begin_; }
-  void count_received();
-  // Owned memory, grown to hold so many bytes, never null; its content is lost when it grows.
-  struct Block {
-    std::unique_ptr<uint8_t[]> bytes;
-    size_t capacity = 0;
-    uint8_t* hold(size_t size);
-  };
+  void proved(Stream& stream) override;
+  bool next_frame(Stream& stream, bool data, OutgoingFrame* frame) override;
+  size_t allowance() const override;
+  void spent(size_t bytes) override { pace_.spend(bytes); }
+  Status arriving(Stream& stream, const FrameHeader& header, Landing* landing) override;
+  Status arrived(Stream& stream, const FrameHeader& header, std::span<const uint8_t> payload,
+                 uint32_t step) override;
+  void sent(Stream& stream, const OutgoingFrame& frame) override;
+  Status arrived_probe(const FrameHeader& header, std::span<const uint8_t> payload);
+  Status answer(FrameType type, const FrameHeader& header, const ProbeReport* report);
+  bool has_control() const { return !control_.empty() || (probe_ != nullptr && probe_->wants_control()); }
+  bool has_bulk(const Stream& stream) const;
+  bool carries(const Stream& stream, uint32_t used) const { return stream.index() + used >= count_; }
 
   const uint32_t id_;
   const Side side_;
-  Descriptor socket_;
+  const uint32_t count_;
   Traffic& traffic_;
+  Pace& pace_;
   LinkEvents& events_;
+  bool encrypted_ = false;
+  std::array<uint8_t, crypto::kKeyBytes> send_key_{}, receive_key_{};  // zeros once every stream has its own
+  RekeyLimits limits_;
+  std::array<std::unique_ptr<Stream>, kStreamsMax> streams_;
+  uint32_t attached_ = 0;
   bool open_ = false;
-
-  // Sending.
-  FrameGuard send_guard_;
-  std::deque<OutgoingFrame> queue_;
-  bool sending_ = false;
-  bool blocked_ = false;
-  OutgoingFrame leaving_;
-  FrameHeaderBytes leaving_header_{};
-  const uint8_t* leaving_payload_ = nullptr;
-  uint8_t leaving_trailer_[kTrailerBytesMax] = {};
-  size_t leaving_sent_ = 0;
-  uint64_t send_sequence_ = 0;
-  Block sealed_;  // ciphertext, or the copy of a dropped payload
-
-  // Receiving.
-  static constexpr size_t kBufferBytes = 64 << 10;
-  FrameGuard receive_guard_;
-  std::unique_ptr<uint8_t[]> buffer_;
-  size_t buffer_begin_ = 0, buffer_end_ = 0;
-  Part part_ = Part::header;
-  bool held_ = false, resumed_ = false;
-  FrameHeader arriving_;
-  FrameHeaderBytes arriving_header_{};
-  Place place_ = Place::skip;
-  uint8_t* target_ = nullptr;   // where the payload ends up; null: nowhere
-  uint8_t* landing_ = nullptr;  // where it is read to; null: nowhere, through the buffer
-  size_t landed_ = 0;
-  uint32_t skipped_crc_ = 0;
-  uint64_t receive_sequence_ = 0;
-  uint64_t bytes_received_ = 0;
-  std::array<uint8_t, kControlPayloadMax> control_{};
-  Block cipher_;
+  uint32_t used_;
+  uint32_t first_ = 0;  // the stream whose turn to send is first
+  FrameQueue control_, data_;
+  uint64_t bytes_queued_ = 0;
+  std::unique_ptr<Probe> probe_;
+  ProbeDone probe_done_;
+  uint64_t last_probe_ = 0;
+  ProbeMeter meter_;
 };
 
 }  // namespace gradmesh

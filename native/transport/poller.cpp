@@ -2,8 +2,10 @@
 #include "transport/poller.h"
 
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -43,8 +45,8 @@ void Poller::change(int fd, uint64_t tag, uint32_t events) {
 
 void Poller::remove(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
-std::span<const epoll_event> Poller::wait(int timeout_ms) {
-  const int count = epoll_wait(epoll_.get(), events_, kEventsMax, timeout_ms);
+std::span<const epoll_event> Poller::wait(std::chrono::nanoseconds limit) {
+  const int count = wait_precisely(limit);
   if (count < 0) {
     GM_ASSERT(errno == EINTR);
     return {};
@@ -52,6 +54,25 @@ std::span<const epoll_event> Poller::wait(int timeout_ms) {
   for (int index = 0; index < count; ++index)
     if (events_[index].data.u64 == kWakeTag) waker_->clear();
   return {events_, static_cast<size_t>(count)};
+}
+
+int Poller::wait_precisely(std::chrono::nanoseconds limit) {
+  constexpr int64_t kSecond = 1'000'000'000, kMillisecond = 1'000'000;
+  const int64_t nanoseconds = limit.count();
+#ifdef SYS_epoll_pwait2
+  if (precise_) {
+    struct {
+      int64_t seconds, nanoseconds;
+    } timeout{nanoseconds / kSecond, nanoseconds % kSecond};
+    const long count = syscall(SYS_epoll_pwait2, epoll_.get(), events_, kEventsMax,
+                               nanoseconds < 0 ? nullptr : &timeout, nullptr, 0);
+    if (count >= 0 || errno != ENOSYS) return static_cast<int>(count);
+    precise_ = false;
+  }
+#endif
+  const int64_t ceiled = (nanoseconds + kMillisecond - 1) / kMillisecond;
+  const int milliseconds = nanoseconds < 0 ? -1 : static_cast<int>(std::min<int64_t>(ceiled, kSecond));
+  return epoll_wait(epoll_.get(), events_, kEventsMax, milliseconds);
 }
 
 }  // namespace gradmesh

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/epoll.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -33,12 +34,16 @@ class Poller {
   void add(int fd, uint64_t tag, uint32_t events);
   void change(int fd, uint64_t tag, uint32_t events);
   void remove(int fd);
-  // Waits at most timeout_ms (-1: no limit); wake-ups are taken out.
-  std::span<const epoll_event> wait(int timeout_ms);
+  // Waits at most so long, to the nanosecond where the kernel can (5.11), else to the millisecond above;
+  // wake-ups are taken out.
+  std::span<const epoll_event> wait(std::chrono::nanoseconds limit);
   std::shared_ptr<const Waker> waker() const { return waker_; }
 
  private:
+  int wait_precisely(std::chrono::nanoseconds limit);
+
   Descriptor epoll_;
+  bool precise_ = true;  // the kernel has epoll_pwait2
   std::shared_ptr<const Waker> waker_;
   epoll_event events_[kEventsMax];
 };

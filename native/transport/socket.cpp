@@ -9,11 +9,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 namespace gradmesh {
 namespace {
 
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 512;  // the streams of many peers at once
 
 struct Address {
   sockaddr_storage storage{};
@@ -98,6 +99,28 @@ Status connect_result(int socket) {
   if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error == 0) return Status::ok();
   return {GM_IO, std::string("connect: ") + std::strerror(error)};
+}
+
+Status check_congestion_control(const std::string& name) {
+  if (name.empty()) return Status::ok();
+  const Descriptor probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe) return {GM_IO, errno_text("socket")};
+  if (setsockopt(probe.get(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                 static_cast<socklen_t>(name.size())) == 0)
+    return Status::ok();
+  std::ifstream file("/proc/sys/net/ipv4/tcp_allowed_congestion_control");
+  std::string allowed;
+  std::getline(file, allowed);
+  return {GM_INVALID_ARGUMENT, "congestion_control is \"" + name + "\"; allowed here: " + allowed};
+}
+
+void tune_stream(int socket, const std::string& congestion_control) {
+  // TCP_USER_TIMEOUT stays off: it also ends connections whose other side is alive but has held back a frame
+  // for long (a closed window). SO_SNDBUF too: setting it ends the kernel's own tuning.
+  setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentMax, sizeof kUnsentMax);
+  if (!congestion_control.empty())
+    setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, congestion_control.data(),
+               static_cast<socklen_t>(congestion_control.size()));
 }
 
 Descriptor accept_from(int listener, bool* exhausted, Origin* origin) {

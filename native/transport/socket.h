@@ -42,6 +42,14 @@ using Origin = std::array<uint8_t, 8>;
 // An accepted socket, non-blocking and without delay; invalid where there is none. *exhausted: out of
 // descriptors.
 Descriptor accept_from(int listener, bool* exhausted, Origin* origin);
+// GM_INVALID_ARGUMENT where the system doesn't offer a congestion control of this name; the message lists
+// what it does. Empty: fine, the system's own.
+Status check_congestion_control(const std::string& name);
+// Readies a socket for a stream: its congestion control, and kUnsentMax.
+void tune_stream(int socket, const std::string& congestion_control);
+// Bytes that may wait in a socket's buffer without having been sent. So a control frame is soon on its way,
+// and no data is committed to a socket that is slower than its neighbour. Bytes in flight don't count.
+inline constexpr int kUnsentMax = 256 << 10;
 // "what: reason of errno".
 std::string errno_text(const char* what);
 

@@ -5,7 +5,7 @@
 
 namespace gradmesh {
 
-Status Tickets::expect(const Ticket& ticket, uint32_t link, int64_t deadline_ms) {
+Status Tickets::expect(const Ticket& ticket, uint32_t link, uint32_t streams, int64_t deadline_ms) {
   const std::lock_guard lock(mutex_);
   if (outstanding_.size() >= kOutstandingMax)
     return {GM_INVALID_ARGUMENT,
@@ -17,24 +17,34 @@ Status Tickets::expect(const Ticket& ticket, uint32_t link, int64_t deadline_ms)
   for (const Spent& spent : spent_)
     if (crypto::equal(spent.ticket, ticket))
       return {GM_INVALID_ARGUMENT, "ticket was used or has expired; each link needs its own"};
-  outstanding_.push_back({ticket, link, deadline_ms});
+  outstanding_.push_back({ticket, link, streams, deadline_ms});
   return Status::ok();
 }
 
-TicketFault Tickets::redeem(const Ticket& ticket, int64_t now_ms, uint32_t* link) {
+TicketFault Tickets::redeem(const Hello& hello, int64_t now_ms, uint32_t* link) {
   const std::lock_guard lock(mutex_);
   size_t found = outstanding_.size();
   for (size_t index = 0; index < outstanding_.size(); ++index)
-    if (crypto::equal(outstanding_[index].ticket, ticket)) found = index;
-  if (found < outstanding_.size()) {
-    const bool expired = now_ms >= outstanding_[found].deadline_ms;
-    *link = outstanding_[found].link;
-    spend(found, expired ? TicketFault::expired : TicketFault::used);
-    return expired ? TicketFault::expired : TicketFault::none;
-  }
+    if (crypto::equal(outstanding_[index].ticket, hello.ticket)) found = index;
+  if (found < outstanding_.size()) return admit(found, hello, now_ms, link);
   for (const Spent& spent : spent_)
-    if (crypto::equal(spent.ticket, ticket)) return spent.why;
+    if (crypto::equal(spent.ticket, hello.ticket)) return spent.why;
   return TicketFault::unknown;
+}
+
+TicketFault Tickets::admit(size_t index, const Hello& hello, int64_t now_ms, uint32_t* link) {
+  Entry& entry = outstanding_[index];
+  if (now_ms >= entry.deadline_ms) {
+    spend(index, TicketFault::expired);
+    return TicketFault::expired;
+  }
+  if (hello.streams != entry.streams || hello.stream >= entry.streams) return TicketFault::streams;
+  const uint32_t bit = 1u << hello.stream;
+  if ((entry.admitted & bit) != 0) return TicketFault::used;
+  entry.admitted |= bit;
+  *link = entry.link;
+  if (entry.admitted == (uint64_t{1} << entry.streams) - 1) spend(index, TicketFault::used);
+  return TicketFault::none;
 }
 
 void Tickets::withdraw(uint32_t link) {

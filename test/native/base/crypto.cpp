@@ -112,6 +112,15 @@ TEST("sha-256 gives the published vectors, however the stream is cut") {
   }
 }
 
+TEST("HMAC and HKDF-Expand give the vectors of RFC 4231 (4.3) and RFC 5869 (A.1)") {
+  Digest digest;
+  CHECK(static_cast<bool>(hmac_sha256(bytes_of("Jefe"), bytes_of("what do ya want for nothing?"), &digest)));
+  CHECK(hex(digest) == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  const auto key = unhex("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
+  CHECK(static_cast<bool>(hkdf_expand(key, unhex("f0f1f2f3f4f5f6f7f8f9"), &digest)));
+  CHECK(hex(digest) == "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+}
+
 TEST("equal compares every byte and the lengths") {
   const auto a = random_vector(33);
   auto b = a;
