@@ -131,8 +131,8 @@ function typescript({ functions }, codecs) {
       lines.push(`  ${row.fields[0]}: ${render(row.fields)},`);
     lines.push("} as const;", "");
   };
-  registry("collectives", "native/collective/collectives.def", "GM_COLLECTIVE", 4, (f) => {
-    return `{ id: ${f[1]}, coded: ${f[2]}, doc: ${JSON.stringify(f[3])} }`;
+  registry("collectives", "native/collective/collectives.def", "GM_COLLECTIVE", 5, (f) => {
+    return `{ id: ${f[1]}, coded: ${f[2]}, reduces: ${f[3] !== "0"}, doc: ${JSON.stringify(f[4])} }`;
   });
   registry("ops", "native/ops/ops.def", "GM_OP", 7, (f) => {
     const counts = `inputs: ${f[2]}, outputs: ${f[3]}, integers: ${f[4]}, floats: ${f[5]}`;

@@ -56,14 +56,16 @@ export interface NativeAbi {
   graphProfile(graph: number): string;
   /** frees the graph once its runs have ended */
   graphClose(graph: number): void;
-  /** listens for bulk links and starts the I/O thread; port 0 picks one */
-  endpointCreate(host: string, port: number, silenceLimitMs: number, encrypted: boolean): number;
+  /** listens for bulk links and starts the I/O thread; port 0 picks one; congestion_control names TCP's for its sockets, as in bbr, empty: the system's */
+  endpointCreate(host: string, port: number, silenceLimitMs: number, encrypted: boolean, congestionControl: string): number;
   /** the port it listens on */
   endpointPort(endpoint: number): number;
-  /** admits one socket that opens with this 32-byte ticket within limit_ms; returns the link */
-  endpointExpect(endpoint: number, ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, limitMs: number): number;
-  /** connects and opens with the ticket; returns the link once the other side has accepted */
-  endpointDial(endpoint: number, host: string, port: number, ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, limitMs: number, cancel: number): Promise<number>;
+  /** admits the sockets of one link (streams of them, 1 to 16) that open with this 32-byte ticket within limit_ms; returns the link */
+  endpointExpect(endpoint: number, ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, streams: number, limitMs: number): number;
+  /** connects so many sockets and opens a link with the ticket; returns it once the other side has accepted */
+  endpointDial(endpoint: number, host: string, port: number, ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, streams: number, limitMs: number, cancel: number): Promise<number>;
+  /** what may leave the endpoint on all links together; 0: no limit */
+  endpointPace(endpoint: number, bytesPerSecond: number): void;
   /** JSON: links, bytes sent and received by kind, sockets refused by reason */
   endpointStats(endpoint: number): string;
   /** fault injection for tests and the demo: this process raises the signal once so many steps of the operation are done */
@@ -74,14 +76,38 @@ export interface NativeAbi {
   linkReady(endpoint: number, link: number, limitMs: number, cancel: number): Promise<void>;
   /** ends a link */
   linkClose(endpoint: number, link: number): void;
-  /** runs a collective over links[rank] (-1 at one's own); seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-  collectiveRun(endpoint: number, links: Int32Array, operation: number, collective: number, rank: number, root: number, codec: number, seed: number, step: number, segmentElements: number, limitMs: number, input: Float32Array, output: Float32Array, report: Float64Array, cancel: number): Promise<void>;
-  /** the same over tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
-  collectiveRunDevice(endpoint: number, links: Int32Array, operation: number, collective: number, rank: number, root: number, codec: number, seed: number, step: number, segmentElements: number, limitMs: number, device: number, input: number, output: number, elements: number, report: Float64Array, cancel: number): Promise<void>;
+  /** measures an open link: pings, then a burst of so many bytes (0: none) over so many of its streams; result is [least round trip seconds, median round trip seconds, bytes per second or 0, bytes that arrived] */
+  linkProbe(endpoint: number, link: number, bytes: number, streams: number, pings: number, limitMs: number, result: Float64Array, cancel: number): Promise<void>;
+  /** how many of its streams carry data from now on */
+  linkUse(endpoint: number, link: number, streams: number): Promise<void>;
+  /** JSON: streams, streamsUsed, bytesQueued, and what the system knows of its sockets */
+  linkStats(endpoint: number, link: number): Promise<string>;
+  /** checks a collective and writes one rank's schedule, to be run any number of times; dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
+  planCreate(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, segmentElements: number, dtype: number, reduction: number, weights: Float64Array, topology: string, round: number, islands: Int32Array, held: Float64Array): number;
+  /** forgets the plan; what runs goes on */
+  planFree(plan: number): void;
   /** JSON: the schedule of one rank */
-  collectivePlan(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, segmentElements: number): string;
+  planSchedule(plan: number): string;
   /** JSON: {latencySteps, bytesSent} of one rank */
-  collectiveCost(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, segmentElements: number): string;
+  planCost(plan: number): string;
+  /** JSON: [[first element, elements, ranks], ...]: of how many ranks each part of the result is; what a plan with held keeps counts as of ranks_before */
+  planContributors(plan: number, ranksBefore: number): string;
+  /** JSON: {collective, explain, order, islands, candidates: [{collective, seconds, latencySeconds, transferSeconds, bytesSentMax, limit, refused}]}: the all-reduce that the measured links make fastest; the matrices are [from][to], bytes per second and seconds one way; order: of a ring's ranks */
+  collectiveChoose(ranks: number, elements: number, codec: number, segmentElements: number, dtype: number, reduction: number, weights: Float64Array, bandwidth: Float64Array, latency: Float64Array): Promise<string>;
+  /** runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+  collectiveRun(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, input: Uint8Array, output: Uint8Array, report: Float64Array, cancel: number): Promise<void>;
+  /** the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+  collectiveRunDevice(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, device: number, input: number, output: number, elements: number, report: Float64Array, cancel: number): Promise<void>;
+  /** JSON: [[first element, elements], ...], what of the output of an operation that failed lately is final */
+  collectiveFinished(endpoint: number, operation: number): string;
+  /** JSON: {spec, ranks, period, contraction, contractionRounds, gap, exact, messagesMax, errors, worst}: how a mixing graph, as in regular:degree=4,seed=7, contracts disagreement; errors and worst by round */
+  topologyDescribe(spec: string, ranks: number, rounds: number): Promise<string>;
+  /** JSON: {self, in: [[rank, weight]], out: [rank]}: with whom a rank mixes in a round */
+  topologyNeighbours(spec: string, ranks: number, round: number, rank: number): string;
+  /** JSON: {order, slowestHop, totalLatency, exact, bound, latencyBound}: the ring whose slowest hop is fastest, of [from][to] bytes per second and one-way seconds; the bounds are proven */
+  topologyRingOrder(bandwidth: Float64Array, latency: Float64Array, ranks: number): Promise<string>;
+  /** JSON: {threshold, islands: [{members, leader}]}: ranks within threshold seconds of each other, 0: found from the latencies */
+  topologyIslands(bandwidth: Float64Array, latency: Float64Array, ranks: number, threshold: number): string;
 }
 
 /** native/codec/codecs.def */
@@ -166,9 +192,17 @@ export const codecCases = [
 
 /** native/collective/collectives.def */
 export const collectives = {
-  ring: { id: 0, coded: false, doc: "mean: reduce-scatter then all-gather around a ring; partial sums travel, added in ring order" },
-  direct: { id: 1, coded: true, doc: "mean: each rank codes once, the chunk's owner sums and codes the mean once; two latency steps" },
-  broadcast: { id: 2, coded: true, doc: "the root's bytes to every other rank, sent straight to each" },
+  ring: { id: 0, coded: true, reduces: true, doc: "reduction: reduce-scatter then all-gather around a ring; partial sums travel, added in ring order; with a codec each hop codes anew" },
+  direct: { id: 1, coded: true, reduces: true, doc: "reduction: each rank codes once, the chunk's owner sums and codes the mean once; two latency steps" },
+  broadcast: { id: 2, coded: true, reduces: false, doc: "the root's bytes to every other rank, sent straight to each" },
+  halving_doubling: { id: 3, coded: false, reduces: true, doc: "reduction: recursive halving, then doubling; 2 log2 n latency steps, any n" },
+  tree_broadcast: { id: 4, coded: true, reduces: false, doc: "the root's bytes down a binomial tree; log2 n latency steps, the root sends log2 n times" },
+  tree_reduce: { id: 5, coded: false, reduces: true, doc: "reduction to the root up a binomial tree; other ranks' outputs mean nothing" },
+  reduce_scatter: { id: 6, coded: true, reduces: true, doc: "reduction of each rank's chunk (chunk_range) to that rank, straight; the rest of its output means nothing" },
+  all_gather: { id: 7, coded: true, reduces: false, doc: "each rank's chunk (chunk_range) of its input to every rank's output, straight" },
+  barrier: { id: 8, coded: false, reduces: false, doc: "no data: ends once every rank has begun; 0 elements" },
+  mix: { id: 9, coded: true, reduces: false, doc: "one round of neighbour averaging on a graph: output = sum of weights * neighbours' inputs; results differ between ranks" },
+  hierarchical: { id: 10, coded: true, reduces: true, doc: "reduction inside islands exactly, then between their leaders with the codec, then back" },
 } as const;
 
 /** native/ops/ops.def */

@@ -1,4 +1,5 @@
 // The C ABI of endpoints and links.
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -37,7 +38,11 @@ Status copy_exactly(const char* field, gm_bytes source, std::span<uint8_t> targe
 
 // Keys may be empty for an endpoint that is not encrypted.
 Status copy_secrets(const Endpoint& endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key,
-                    LinkSecrets* secrets) {
+                    uint32_t streams, LinkSecrets* secrets) {
+  if (streams < 1 || streams > kStreamsMax)
+    return {GM_INVALID_ARGUMENT,
+            "streams is " + std::to_string(streams) + "; allowed: 1 to " + std::to_string(kStreamsMax)};
+  secrets->streams = streams;
   GM_TRY(copy_exactly("ticket", ticket, secrets->ticket));
   if (!endpoint.encrypted()) return Status::ok();
   GM_TRY(copy_exactly("send_key", send_key, secrets->send_key));
@@ -52,14 +57,16 @@ Status copy_secrets(const Endpoint& endpoint, gm_bytes ticket, gm_bytes send_key
 extern "C" {
 
 int32_t gm_endpoint_create(gm_text host, uint32_t port, uint32_t silence_limit_ms, bool encrypted,
-                           uint32_t* result) {
+                           gm_text congestion_control, uint32_t* result) {
   return abi::guard([&]() -> Status {
-    GM_TRY(abi::check_given({{"host", host}, {"result", result}}));
+    GM_TRY(
+        abi::check_given({{"host", host}, {"congestion_control", congestion_control}, {"result", result}}));
     std::shared_ptr<Endpoint> endpoint;
     GM_TRY(Endpoint::create({.host = abi::string(host),
                              .port = port,
                              .silence_limit_ms = silence_limit_ms,
-                             .encrypted = encrypted},
+                             .encrypted = encrypted,
+                             .congestion_control = abi::string(congestion_control)},
                             &endpoint));
     *result = abi::endpoints().add(std::move(endpoint));
     return Status::ok();
@@ -77,33 +84,42 @@ int32_t gm_endpoint_port(uint32_t endpoint, uint32_t* result) {
 }
 
 int32_t gm_endpoint_expect(uint32_t endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key,
-                           uint32_t limit_ms, uint32_t* result) {
+                           uint32_t streams, uint32_t limit_ms, uint32_t* result) {
   return abi::guard([&]() -> Status {
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
     GM_TRY(abi::check_limit(limit_ms));
     LinkSecrets secrets;
-    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, streams, &secrets));
     GM_TRY(abi::check_given({{"result", result}}));
     return found->expect(secrets, limit_ms, result);
   });
 }
 
 int32_t gm_endpoint_dial(uint32_t endpoint, gm_text host, uint32_t port, gm_bytes ticket, gm_bytes send_key,
-                         gm_bytes receive_key, uint32_t limit_ms, uint32_t cancel, uint32_t* result,
-                         gm_done done, void* context) {
+                         gm_bytes receive_key, uint32_t streams, uint32_t limit_ms, uint32_t cancel,
+                         uint32_t* result, gm_done done, void* context) {
   return abi::guard([&]() -> Status {
     const auto found = abi::endpoints().find(endpoint);
     if (found == nullptr) return abi::closed("endpoint", endpoint);
     GM_TRY(abi::check_limit(limit_ms));
     LinkSecrets secrets;
-    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, &secrets));
+    GM_TRY(copy_secrets(*found, ticket, send_key, receive_key, streams, &secrets));
     GM_TRY(abi::check_given({{"host", host}, {"result", result}, {"done", reinterpret_cast<void*>(done)}}));
     found->dial(abi::string(host), port, secrets, limit_ms, abi::cancels().find(cancel),
                 [=](const Status& status, uint32_t link) {
                   *result = link;
                   done(context, status.code(), status.message().c_str());
                 });
+    return Status::ok();
+  });
+}
+
+int32_t gm_endpoint_pace(uint32_t endpoint, uint64_t bytes_per_second) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    found->pace(bytes_per_second);
     return Status::ok();
   });
 }
@@ -155,6 +171,53 @@ int32_t gm_link_close(uint32_t endpoint, uint32_t link) {
     if (found == nullptr) return abi::closed("endpoint", endpoint);
     found->close_link(link);
     return Status::ok();
+  });
+}
+
+int32_t gm_link_probe(uint32_t endpoint, uint32_t link, uint64_t bytes, uint32_t streams, uint32_t pings,
+                      uint32_t limit_ms, gm_f64s result, uint32_t cancel, gm_done done, void* context) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_limit(limit_ms));
+    GM_TRY(abi::check_given({{"result", result}, {"done", reinterpret_cast<void*>(done)}}));
+    constexpr size_t kLength = 4;
+    if (result.length < kLength)
+      return {GM_INVALID_ARGUMENT, "result has " + std::to_string(result.length) +
+                                       " elements; allowed: " + std::to_string(kLength) + " or more"};
+    found->probe(link,
+                 {.bytes = bytes,
+                  .streams = streams,
+                  .pings = pings,
+                  .limit_ms = limit_ms,
+                  .cancel = abi::cancels().find(cancel)},
+                 [=](const Status& status, const ProbeResult& measured) {
+                   const double values[kLength] = {
+                       measured.round_trip_seconds, measured.round_trip_median_seconds,
+                       measured.bytes_per_second, static_cast<double>(measured.bytes)};
+                   std::copy_n(values, kLength, result.data);
+                   done(context, status.code(), status.message().c_str());
+                 });
+    return Status::ok();
+  });
+}
+
+int32_t gm_link_use(uint32_t endpoint, uint32_t link, uint32_t streams) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    return found->use(link, streams);
+  });
+}
+
+int32_t gm_link_stats(uint32_t endpoint, uint32_t link, gm_text_out* result) {
+  return abi::guard([&]() -> Status {
+    const auto found = abi::endpoints().find(endpoint);
+    if (found == nullptr) return abi::closed("endpoint", endpoint);
+    GM_TRY(abi::check_given({{"result", result}}));
+    std::string json;
+    GM_TRY(found->link_stats(link, &json));
+    return abi::copy_text(json, result);
   });
 }
 

@@ -6,8 +6,21 @@
 namespace gradmesh {
 namespace {
 
-constexpr const char* kFieldNames[] = {"nothing",          "collective", "codec", "ranks", "root", "elements",
-                                       "segment_elements", "seed",       "step",  "rank",  "links"};
+constexpr const char* kFieldNames[] = {"nothing",
+                                       "collective",
+                                       "codec",
+                                       "ranks",
+                                       "root",
+                                       "elements",
+                                       "segment_elements",
+                                       "seed",
+                                       "step",
+                                       "dtype",
+                                       "reduction",
+                                       "round",
+                                       "details (weights, topology, islands or held ranges)",
+                                       "rank",
+                                       "links"};
 
 uint64_t value(Field field, const Signature& signature) {
   switch (field) {
@@ -27,6 +40,14 @@ uint64_t value(Field field, const Signature& signature) {
       return signature.seed;
     case Field::step:
       return signature.step;
+    case Field::dtype:
+      return signature.dtype;
+    case Field::reduction:
+      return signature.reduction;
+    case Field::round:
+      return signature.round;
+    case Field::details:
+      return signature.details;
     default:
       return signature.sender;
   }
@@ -45,6 +66,10 @@ void encode_signature(const Signature& signature, uint8_t* bytes) {
   store(bytes + 36, signature.segment_elements);
   store(bytes + 44, signature.seed);
   store(bytes + 52, signature.step);
+  store(bytes + 60, signature.dtype);
+  store(bytes + 64, signature.reduction);
+  store(bytes + 68, signature.round);
+  store(bytes + 76, signature.details);
 }
 
 Signature decode_signature(const uint8_t* bytes) {
@@ -59,12 +84,17 @@ Signature decode_signature(const uint8_t* bytes) {
   signature.segment_elements = load<uint64_t>(bytes + 36);
   signature.seed = load<uint64_t>(bytes + 44);
   signature.step = load<uint64_t>(bytes + 52);
+  signature.dtype = load<uint32_t>(bytes + 60);
+  signature.reduction = load<uint32_t>(bytes + 64);
+  signature.round = load<uint64_t>(bytes + 68);
+  signature.details = load<uint64_t>(bytes + 76);
   return signature;
 }
 
 Field difference(const Signature& due, const Signature& came) {
-  for (const Field field : {Field::collective, Field::codec, Field::ranks, Field::root, Field::elements,
-                            Field::segment_elements, Field::seed, Field::step})
+  for (const Field field :
+       {Field::collective, Field::codec, Field::ranks, Field::root, Field::elements, Field::segment_elements,
+        Field::seed, Field::step, Field::dtype, Field::reduction, Field::round, Field::details})
     if (value(field, due) != value(field, came)) return field;
   return due.sender == came.sender && due.receiver == came.receiver ? Field::none : Field::rank;
 }
@@ -75,8 +105,8 @@ std::string describe_mismatch(Field field, const Signature& due, const Signature
   if (field == Field::rank)
     return "rank: the link of rank " + std::to_string(due.sender) + " leads to one that calls itself rank " +
            std::to_string(came.sender) + " and this one rank " + std::to_string(came.receiver);
-  if (field == Field::codec)
-    return "codec: its specification here is not that of rank " + std::to_string(due.sender);
+  if (field == Field::codec || field == Field::details)
+    return std::string(field_name(field)) + ": not the same here and at rank " + std::to_string(due.sender);
   return std::string(field_name(field)) + " is " + std::to_string(value(field, due)) + " here and " +
          std::to_string(value(field, came)) + " at rank " + std::to_string(due.sender);
 }
@@ -85,24 +115,24 @@ void encode_abort(const Abort& abort, uint8_t* bytes) {
   store(bytes, static_cast<uint32_t>(abort.code));
   store(bytes + 4, abort.origin);
   store(bytes + 8, abort.rank);
-  store(bytes + 12, abort.awaited);
-  store(bytes + 16, static_cast<uint32_t>(abort.field));
+  store(bytes + 12, static_cast<uint32_t>(abort.field));
+  store(bytes + 16, abort.awaited);
 }
 
 Status decode_abort(const uint8_t* bytes, Abort* abort) {
-  const uint32_t code = load<uint32_t>(bytes), field = load<uint32_t>(bytes + 16);
+  const uint32_t code = load<uint32_t>(bytes), field = load<uint32_t>(bytes + 12);
   *abort = {static_cast<gm_code>(code), load<uint32_t>(bytes + 4), load<uint32_t>(bytes + 8),
-            load<uint32_t>(bytes + 12), static_cast<Field>(field)};
-  const bool rank_known = abort->rank < kRanksMax || (abort->rank == Abort::kNobody && code != GM_PEER_LOST);
+            load<uint64_t>(bytes + 16), static_cast<Field>(field)};
+  const bool rank_known = abort->rank < kGroupMax || (abort->rank == Abort::kNobody && code != GM_PEER_LOST);
   if (code == GM_OK || code > GM_INTERNAL || field > static_cast<uint32_t>(Field::links) || !rank_known ||
-      abort->origin >= kRanksMax)
+      abort->origin >= kGroupMax)
     return {GM_PROTOCOL, "an abort that says nothing"};
   return Status::ok();
 }
 
-std::string list_ranks(uint32_t bits) {
+std::string list_ranks(uint64_t bits) {
   std::string all;
-  for (uint32_t rank = 0; rank < kRanksMax; ++rank)
+  for (uint32_t rank = 0; rank < kGroupMax; ++rank)
     if ((bits >> rank & 1) != 0) all += (all.empty() ? "" : ", ") + std::to_string(rank);
   return all.empty() ? "none" : all;
 }

@@ -11,22 +11,22 @@ namespace gradmesh {
 namespace {
 
 void send_segment(const ScheduleRequest& request, ScheduleWriter& write, const Range& part, uint64_t tag) {
-  const bool identity = request.codec->traits.identity;
+  const bool memory = request.wire_is_memory();
   const Region input = ScheduleWriter::input(part), output = ScheduleWriter::output(part);
   Region wire = input;
   std::vector<uint32_t> coded;
-  if (!identity) {
+  if (!memory) {
     wire = write.stage(part.elements);
     coded.push_back(write.code(StepKind::encode, {input}, wire, {}, request.root, part.begin));
   }
   for (uint32_t distance = 1; distance < request.ranks; ++distance)
     write.send((request.rank + distance) % request.ranks, tag, wire, coded);
-  write.code(identity ? StepKind::copy : StepKind::decode, {wire}, output, coded, request.root, part.begin);
+  write.code(memory ? StepKind::copy : StepKind::decode, {wire}, output, coded, request.root, part.begin);
 }
 
 void receive_segment(const ScheduleRequest& request, ScheduleWriter& write, const Range& part, uint64_t tag) {
   const Region output = ScheduleWriter::output(part);
-  if (request.codec->traits.identity) {
+  if (request.wire_is_memory()) {
     write.recv(request.root, tag, output);
     return;
   }

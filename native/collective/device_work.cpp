@@ -37,9 +37,14 @@ DeviceWork::~DeviceWork() {
   }
 }
 
-bool DeviceWork::takes(StepKind kind) {
-  return kind == StepKind::encode || kind == StepKind::decode || kind == StepKind::load ||
-         kind == StepKind::store;
+bool DeviceWork::codes(const Step& step) {
+  return (step.kind == StepKind::encode && step.sources[0].space == Space::input) ||
+         (step.kind == StepKind::decode && step.target.space == Space::output);
+}
+
+bool DeviceWork::takes(const Step& step) const {
+  if (step.kind == StepKind::load || step.kind == StepKind::store) return true;
+  return memory_.input_mirror == nullptr && codes(step);
 }
 
 Status DeviceWork::start(uint32_t index, const Step& step, const CodecKey& key) {

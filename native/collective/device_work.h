@@ -41,7 +41,7 @@ class DeviceStaging {
 
 class DeviceWork {
  public:
-  // input and output lie on the device; mirrors in pinned memory, null where the codec is coded.
+  // input and output lie on the device; mirrors in pinned memory, null where only coding touches the tensor.
   struct Memory {
     const float* input;
     float* output;
@@ -51,8 +51,11 @@ class DeviceWork {
   // Waits for what has been started: it reads and writes the caller's memory.
   ~DeviceWork();
 
-  // encode, decode, load and store; the others work on pinned memory alone.
-  static bool takes(StepKind kind);
+  // Whether the step only codes the tensor, which a device can do: encode from the input, decode to the
+  // output.
+  static bool codes(const Step& step);
+  // load and store; and coding, unless the host does it on mirrors. The others work on pinned memory alone.
+  bool takes(const Step& step) const;
   Status start(uint32_t index, const Step& step, const CodecKey& key);
   bool pending() const { return !staging_.down_.started.empty() || !staging_.up_.started.empty(); }
   // A step that has ended, each once; false where none has.

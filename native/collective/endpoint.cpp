@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cfenv>
+#include <future>
 
 #include "base/assert.h"
 #include "transport/clock.h"
@@ -24,7 +25,11 @@ Endpoint::Endpoint(const Options& options)
     : options_(options),
       admission_(poller_, tickets_, refusals_, traffic_, options.encrypted, options.admission),
       links_(poller_, tickets_, refusals_, traffic_, *this,
-             {options.silence_limit_ms, options.encrypted, kLinkTag, kDialTag}) {}
+             {.silence_limit_ms = options.silence_limit_ms,
+              .encrypted = options.encrypted,
+              .link_tag = kLinkTag,
+              .dial_tag = kDialTag,
+              .congestion_control = options.congestion_control}) {}
 
 Endpoint::~Endpoint() { close(); }
 
@@ -34,6 +39,7 @@ Status Endpoint::create(const Options& options, std::shared_ptr<Endpoint>* endpo
                                      "; allowed: " + std::to_string(kSilenceLimitMin) + " to " +
                                      std::to_string(kSilenceLimitMax)};
   if (options.encrypted) GM_TRY(crypto::available());
+  GM_TRY(check_congestion_control(options.congestion_control));
   std::shared_ptr<Endpoint> made(new Endpoint(options));
   GM_TRY(made->open());
   *endpoint = std::move(made);
@@ -52,7 +58,7 @@ Status Endpoint::expect(const LinkSecrets& secrets, uint32_t limit_ms, uint32_t*
   const int64_t deadline = now_ms() + limit_ms;
   // The command goes first: whoever redeems the ticket finds the link among the commands at the latest.
   if (!post([=, this] { links_.expect(id, secrets, deadline); })) return closed();
-  const Status status = tickets_.expect(secrets.ticket, id, deadline);
+  const Status status = tickets_.expect(secrets.ticket, id, secrets.streams, deadline);
   if (!status) post([=, this] { links_.close(id, status); });
   *link = id;
   return status;
@@ -74,6 +80,35 @@ void Endpoint::ready(uint32_t link, uint32_t limit_ms, std::shared_ptr<Cancel> c
 
 void Endpoint::close_link(uint32_t link) {
   post([=, this] { links_.close(link, {GM_CLOSED, "link " + std::to_string(link) + " was closed here"}); });
+}
+
+void Endpoint::probe(uint32_t link, const ProbeRequest& request, ProbeDone done) {
+  wake_on(request.cancel);
+  const bool posted = post([=, this] {
+    links_.probe(link, request, [this, done](const Status& status, const ProbeResult& result) {
+      complete([=] { done(status, result); });
+    });
+  });
+  if (!posted) done(closed(), {});
+}
+
+Status Endpoint::ask(const std::function<Status()>& question) {
+  std::promise<Status> answer;
+  if (!post([&] { answer.set_value(question()); })) return closed();
+  return answer.get_future().get();
+}
+
+Status Endpoint::use(uint32_t link, uint32_t streams) {
+  return ask([=, this] { return links_.use(link, streams); });
+}
+
+Status Endpoint::link_stats(uint32_t link, std::string* json) {
+  return ask([=, this] { return links_.stats(link, json); });
+}
+
+void Endpoint::pace(uint64_t bytes_per_second) {
+  links_.pace().set_rate(bytes_per_second);
+  poller_.waker()->wake();
 }
 
 void Endpoint::after_steps(uint64_t operation, uint32_t steps, std::function<void()> action) {
@@ -109,33 +144,37 @@ void Endpoint::run_commands() {
   for (const auto& command : commands) command();
 }
 
-int Endpoint::wait_ms(int64_t now) const {
-  if (links_.busy() || (operation_ != nullptr && operation_->has_work())) return 0;
+std::chrono::nanoseconds Endpoint::wait_limit(int64_t now) {
+  if (links_.busy()) return {};
   int64_t next = links_.next_deadline(now);
-  if (operation_ != nullptr)
-    next = std::min({next, operation_->deadline_ms(), now + LinkTable::kCancelPollMs});
-  return static_cast<int>(std::clamp<int64_t>(next - now, 0, 1000));
+  for (const auto& [id, running] : running_) {
+    if (running.operation->has_work() || running.operation->ended()) return {};
+    next = std::min({next, running.operation->deadline_ms(), now + LinkTable::kCancelPollMs});
+  }
+  const std::chrono::milliseconds limit(std::clamp<int64_t>(next - now, 0, 1000));
+  return std::min<std::chrono::nanoseconds>(limit, links_.until_paced());
 }
 
 void Endpoint::loop() {
   std::fesetenv(FE_DFL_ENV);  // a thread starts with its maker's rounding and denormal modes; sums run here
   int64_t before = now_ms();
   while (!stopping_) {
-    const int wait = wait_ms(before);
-    const auto events = poller_.wait(wait);
+    const auto limit = wait_limit(before);
+    const auto events = poller_.wait(limit);
     const int64_t now = now_ms();
+    const int64_t wait = std::chrono::duration_cast<std::chrono::milliseconds>(limit).count();
     // Stopped (SIGSTOP, a laptop's lid): nobody could be heard meanwhile, so nobody was silent.
     if (now - before - wait > options_.silence_limit_ms / 4) links_.excuse(now - before);
     before = now;
     run_commands();
     for (const epoll_event& event : events) dispatch(event, now);
-    if (operation_ != nullptr && operation_->has_work()) operation_->work();
+    for (auto& [id, running] : running_)
+      if (running.operation->has_work()) running.operation->work();
     if (links_.busy()) links_.pump(now);
     links_.tick(now);
     admission_.expire(now);
-    if (operation_ != nullptr) operation_->tick(now);
-    if (operation_ != nullptr && operation_->ended()) end_operation();
-    start_next();
+    for (auto& [id, running] : running_) running.operation->tick(now);
+    end_operations();
     run_completions();
   }
   shut_down();
@@ -145,13 +184,11 @@ void Endpoint::dispatch(const epoll_event& event, int64_t now) {
   const uint64_t tag = event.data.u64;
   const auto id = static_cast<uint32_t>(tag);
   if (tag == kListenerTag) return admission_.accept_all(now);
-  if (tag - id == kDialTag) return links_.dial_event(id, now);
-  if (tag - id == kLinkTag) return links_.link_event(id, event.events, now);
-  if (tag - id != kHalfOpenTag) return;
+  if (links_.event(event, now) || tag - id != kHalfOpenTag) return;
   Admission::Admitted admitted = admission_.advance(id, now);
   if (!admitted.socket) return;
   run_commands();  // the one that made the link may have come since
-  links_.admitted(admitted.link, std::move(admitted.socket), now);
+  links_.admitted(std::move(admitted), now);
 }
 
 void Endpoint::run_completions() {
@@ -162,12 +199,8 @@ void Endpoint::run_completions() {
 
 void Endpoint::shut_down() {
   admission_.close();
-  if (operation_ != nullptr) {
-    operation_->close(closed());
-    end_operation();
-  }
-  for (OperationRequest& request : waiting_) complete([done = request.done] { done(closed()); });
-  waiting_.clear();
+  for (auto& [id, running] : running_) running.operation->close(closed());
+  end_operations();
   links_.pump(now_ms());  // the aborts, as far as the sockets take them
   links_.close_all(closed());
   run_completions();

@@ -1,9 +1,7 @@
-// The endpoint's operations: one at a time, and what the frames on its links mean to it.
+// The endpoint's operations, and what the frames on its links mean to them.
 #include <algorithm>
 
 #include "collective/endpoint.h"
-#include "collective/mirror.h"
-#include "collective/partition.h"
 
 namespace gradmesh {
 namespace {
@@ -18,102 +16,93 @@ void fill_report(const OperationRequest& request, double lost_rank) {
 void Endpoint::run(OperationRequest request) {
   fill_report(request, -1);
   auto shared = std::make_shared<OperationRequest>(std::move(request));
-  const bool posted = post([this, shared] {
-    if (waiting_.size() < kOperationsMax) return waiting_.push_back(std::move(*shared));
-    const Status status{GM_INVALID_ARGUMENT, std::to_string(kOperationsMax) + " operations wait already"};
-    complete([done = shared->done, status] { done(status); });
-  });
+  const bool posted = post([this, shared] { start(std::move(*shared)); });
   if (!posted) shared->done({GM_CLOSED, "the endpoint is closed"});
 }
 
-void Endpoint::start_next() {
-  while (operation_ == nullptr && !waiting_.empty()) {
-    OperationRequest request = std::move(waiting_.front());
-    waiting_.pop_front();
-    start(std::move(request));
-  }
+Status Endpoint::admit(const OperationRequest& request) const {
+  const std::string name = "operation is " + std::to_string(request.id);
+  if (running_.size() >= kOperationsMax)
+    return {GM_INVALID_ARGUMENT, name + ", and " + std::to_string(kOperationsMax) +
+                                     " are under way already; wait for one of them to end"};
+  if (running(request.id) != nullptr)
+    return {GM_INVALID_ARGUMENT, name + ", which is under way; allowed: a number of its own"};
+  if (ended_.contains(request.id))
+    return {GM_INVALID_ARGUMENT, name + ", which has ended; allowed: a number of its own, above " +
+                                     std::to_string(ended_.floor())};
+  return Status::ok();
 }
 
 // Also where a link is lost already the operation starts, so that the others learn of the loss and end alike.
 void Endpoint::start(OperationRequest request) {
   const auto refuse = [&](Status status) { complete([done = request.done, status] { done(status); }); };
-  if (request.id <= last_operation_)
-    return refuse({GM_INVALID_ARGUMENT, "operation is " + std::to_string(request.id) + "; allowed: above " +
-                                            std::to_string(last_operation_) +
-                                            ", the last one of this endpoint"});
-  Schedule schedule;
-  if (const Status status = write_schedule(request.schedule, &schedule); !status) return refuse(status);
-  OperationMemory memory;
-  if (const Status status = hold_memory(request, &schedule, &memory); !status) return refuse(status);
+  if (const Status status = admit(request); !status) return refuse(status);
   std::vector<Link*> links(request.links.size(), nullptr);
   std::vector<Status> lost(request.links.size());
   for (uint32_t rank = 0; rank < links.size(); ++rank) {
-    if (rank == request.schedule.rank) continue;
+    if (rank == request.plan->request.rank) continue;
     lost[rank] = links_.find(static_cast<uint32_t>(request.links[rank]), &links[rank]);
     if (lost[rank].code() == GM_INVALID_ARGUMENT || lost[rank].code() == GM_CLOSED)
       return refuse({lost[rank].code(), "links[" + std::to_string(rank) + "]: " + lost[rank].message()});
   }
-  last_operation_ = request.id;
-  strangers_.clear();
+  std::unique_ptr<Workspace> workspace = workspaces_.take();
+  OperationMemory memory;
+  if (const Status status = workspace->hold(request, &memory); !status) return refuse(status);
   wake_on(request.cancel);
-  operation_ = std::make_unique<Operation>(std::move(request), std::move(schedule), memory, std::move(links),
-                                           [this](const Operation& operation) { after_step(operation); });
-  operation_->start();
+  const uint64_t id = request.id;
+  auto made = std::make_unique<Operation>(std::move(request), memory, links,
+                                          [this](const Operation& operation) { after_step(operation); });
+  Operation& operation = *made;
+  running_.emplace(id, Running{std::move(made), std::move(workspace)});
+  operation.start();
   for (uint32_t rank = 0; rank < lost.size(); ++rank)
-    if (!lost[rank]) operation_->lost(rank, lost[rank]);
-  links_.resume_all();
-  if (operation_->ended()) end_operation();
+    if (!lost[rank]) operation.lost(rank, lost[rank]);
+  for (auto& [link, frames] : early_.take(id)) {
+    const auto rank = std::find_if(links.begin(), links.end(), [link = link](const Link* one) {
+      return one != nullptr && one->id() == link;
+    });
+    Link* from = nullptr;
+    if (!links_.find(link, &from)) continue;
+    if (rank == links.end()) {
+      refuse_stranger(*from, operation);
+      continue;
+    }
+    const Status status = operation.early(static_cast<uint32_t>(rank - links.begin()), std::move(frames));
+    if (!status) links_.close(link, status);
+  }
 }
 
-Status Endpoint::hold_memory(const OperationRequest& request, Schedule* schedule, OperationMemory* memory) {
-  memory->host.input = request.input;
-  memory->host.output = request.output;
-  if (request.device == nullptr) return arena_.hold(schedule->staging_bytes, &memory->host.staging);
-  const Codec& codec = *request.schedule.codec;
-  const uint64_t elements = request.schedule.elements;
-  uint64_t mirror_bytes = 0, scratch_bytes = 0;
-  if (codec.traits.identity) {
-    mirror_on_host(schedule);
-    mirror_bytes = (elements * sizeof(float) + 63) / 64 * 64;
-  } else {
-    const DeviceTable& table = request.device->table();
-    const DeviceCodecLoops* loops = codec.row < table.codecs ? table.codec[codec.row] : nullptr;
-    if (loops == nullptr)
-      return {GM_UNSUPPORTED, "codec is " + codec.spec + ", which the CUDA plugin of this build lacks"};
-    const uint64_t segment =
-        std::min(elements, segment_length(request.schedule.segment_elements, codec.traits.block_elements));
-    if (codec.traits.block_elements % 4 != 0)
-      return {GM_INVALID_ARGUMENT,
-              "codec is " + codec.spec + ", whose blocks of " + std::to_string(codec.traits.block_elements) +
-                  " elements leave the 16-byte alignment that a device needs; allowed there: "
-                  "blocks of a multiple of 4 elements"};
-    if (loops->scratch_bytes != nullptr) scratch_bytes = loops->scratch_bytes(codec.options, segment, 1);
+void Endpoint::end_operations() {
+  for (auto entry = running_.begin(); entry != running_.end();) {
+    if (!entry->second.operation->ended()) {
+      ++entry;
+      continue;
+    }
+    std::shared_ptr<Operation> ended = std::move(entry->second.operation);
+    ended->release();
+    workspaces_.give_back(std::move(entry->second.workspace));
+    ended_.add(ended->id());
+    entry = running_.erase(entry);
+    ++(ended->status() ? operations_done_ : operations_failed_);
+    if (!ended->status()) {
+      const std::lock_guard lock(failures_mutex_);
+      failures_.emplace_back(ended->id(), ended->finished());
+      if (failures_.size() > kFailuresMax) failures_.pop_front();
+    }
+    links_.resume_all();
+    complete([ended] { ended->report(); });
   }
-  if (device_ == nullptr || device_->device()->index() != request.device->index() ||
-      &device_->device()->table() != &request.device->table())
-    GM_TRY(DeviceStaging::create(request.device, &device_));
-  const uint64_t staging_bytes = schedule->staging_bytes;
-  const uint64_t wire_bytes = codec.traits.identity ? 0 : staging_bytes;
-  GM_TRY(device_->hold(staging_bytes + 2 * mirror_bytes, wire_bytes, scratch_bytes));
-  memory->host.staging = device_->pinned();
-  DeviceWork::Memory device{request.input, request.output, nullptr, nullptr};
-  if (codec.traits.identity) {
-    device.input_mirror = reinterpret_cast<float*>(device_->pinned() + staging_bytes);
-    device.output_mirror = reinterpret_cast<float*>(device_->pinned() + staging_bytes + mirror_bytes);
-    memory->host.input = device.input_mirror;
-    memory->host.output = device.output_mirror;
-  }
-  memory->device = std::make_shared<DeviceWork>(*device_, codec, device);
-  memory->host.device = memory->device.get();
-  return Status::ok();
 }
 
-void Endpoint::end_operation() {
-  ++(operation_->status() ? operations_done_ : operations_failed_);
-  std::shared_ptr<Operation> ended = std::move(operation_);
-  ended->release();
-  links_.resume_all();
-  complete([ended] { ended->report(); });
+Status Endpoint::finished(uint64_t operation, std::vector<Range>* ranges) const {
+  const std::lock_guard lock(failures_mutex_);
+  for (const auto& [id, finished] : failures_)
+    if (id == operation) {
+      *ranges = finished;
+      return Status::ok();
+    }
+  return {GM_INVALID_ARGUMENT, "operation is " + std::to_string(operation) + "; allowed: one of the last " +
+                                   std::to_string(kFailuresMax) + " that failed on this endpoint"};
 }
 
 void Endpoint::after_step(const Operation& operation) {
@@ -128,57 +117,62 @@ void Endpoint::after_step(const Operation& operation) {
   }
 }
 
-// Data of an operation that has ended is skipped; of one that has not begun there is none, because its begin
-// is held.
-Status Endpoint::frame_arriving(Link& link, const FrameHeader& header, Place* place, uint8_t** target) {
+// Data of an operation that has ended is skipped; of one that has not been started here it is kept.
+Status Endpoint::frame_arriving(Link& link, const FrameHeader& header, Landing* landing) {
   uint32_t rank = 0;
-  *place = Place::skip;
-  if (header.operation > last_operation_) return {GM_PROTOCOL, "data before begin"};
-  if (!running(header.operation) || !operation_->rank_of(link, &rank)) return Status::ok();
-  return operation_->arriving(rank, header, place, target);
+  Operation* operation = running(header.operation);
+  if (operation != nullptr && !operation->ended() && operation->rank_of(link, &rank))
+    return operation->arriving(rank, header, landing);
+  if (operation != nullptr || ended_.contains(header.operation)) return Status::ok();
+  landing->place = Place::take;
+  landing->step = Operation::kEarlyStep;
+  return early_.land(link.id(), header, &landing->target);
 }
 
-bool Endpoint::running(uint64_t operation) const {
-  return operation_ != nullptr && !operation_->ended() && operation_->id() == operation;
+Operation* Endpoint::running(uint64_t operation) const {
+  const auto found = running_.find(operation);
+  return found == running_.end() ? nullptr : found->second.operation.get();
 }
 
-// A peer that is not of the group thinks that it is. It is told once: answers to one who never reads would
-// pile up.
-Status Endpoint::refuse_stranger(Link& link, const FrameHeader& header) {
-  if (header.type != FrameType::begin) return Status::ok();
-  if (std::find(strangers_.begin(), strangers_.end(), link.id()) != strangers_.end())
-    return {GM_PROTOCOL, "a second begin"};
-  strangers_.push_back(link.id());
-  OutgoingFrame frame{.header = {FrameType::abort, kAbortBytes, header.operation}};
-  encode_abort({.code = GM_MISMATCH, .origin = operation_->rank(), .field = Field::links},
+// A peer that is not of the group thinks that it is.
+void Endpoint::refuse_stranger(Link& link, const Operation& operation) {
+  OutgoingFrame frame{.header = {FrameType::abort, kAbortBytes, operation.id()}};
+  encode_abort({.code = GM_MISMATCH, .origin = operation.rank(), .field = Field::links},
                frame.control.data());
   link.send(frame);
-  return Status::ok();
 }
 
 Status Endpoint::frame_arrived(Link& link, const FrameHeader& header, std::span<const uint8_t> payload,
-                               bool* hold) {
+                               uint32_t step) {
   uint32_t rank = 0;
-  if (header.operation > last_operation_) {
-    *hold = true;
-    if (running(last_operation_) && operation_->rank_of(link, &rank)) operation_->newer(rank);
+  Operation* operation = running(header.operation);
+  if (operation == nullptr) {
+    if (ended_.contains(header.operation)) return Status::ok();
+    if (header.type != FrameType::data) return early_.control(link.id(), header, payload);
+    early_.complete(link.id(), header);
     return Status::ok();
   }
-  if (!running(header.operation)) return Status::ok();
-  if (operation_->rank_of(link, &rank)) return operation_->arrived(rank, header, payload);
-  return refuse_stranger(link, header);
+  if (operation->rank_of(link, &rank)) {
+    if (operation->ended()) return Status::ok();
+    return operation->arrived(rank, header, payload, step);
+  }
+  // Told once: an answer to each frame of one who never reads would pile up.
+  if (header.type == FrameType::begin && link.idle()) refuse_stranger(link, *operation);
+  return Status::ok();
 }
 
 void Endpoint::frame_sent(Link& link, const OutgoingFrame& frame) {
   uint32_t rank = 0;
-  if (operation_ == nullptr || frame.header.operation != operation_->id()) return;
-  if (operation_->rank_of(link, &rank)) operation_->sent(rank, frame);
+  Operation* operation = running(frame.header.operation);
+  if (operation != nullptr && operation->rank_of(link, &rank)) operation->sent(rank, frame);
 }
 
 void Endpoint::link_lost(Link& link, const Status& why) {
   ++links_lost_;
+  early_.forget_link(link.id());
   uint32_t rank = 0;
-  if (operation_ != nullptr && operation_->rank_of(link, &rank)) operation_->lost(rank, why);
+  for (auto& [id, running] : running_)
+    if (running.operation->rank_of(link, &rank)) running.operation->lost(rank, why);
 }
 
 std::string Endpoint::stats() const {

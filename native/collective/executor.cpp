@@ -4,21 +4,31 @@
 #include <cstring>
 
 #include "base/assert.h"
-#include "numeric/convert.h"
+#include "collective/arithmetic.h"
+#include "collective/region.h"
 
 namespace gradmesh {
+namespace {
 
-Executor::Executor(Schedule schedule, const Codec& codec, uint32_t ranks, uint64_t seed, uint64_t round,
+const Codec& own_codec(Dtype dtype) {
+  const Codec* codec = nullptr;
+  GM_ASSERT(codec_open(dtype_name(dtype), &codec));
+  return *codec;
+}
+
+}  // namespace
+
+Executor::Executor(std::shared_ptr<const Schedule> schedule, const Arguments& arguments,
                    const Buffers& buffers)
     : schedule_(std::move(schedule)),
-      codec_(codec),
-      loops_(codec_loops(codec)),
-      ranks_(ranks),
-      seed_(seed),
-      step_(round),
+      arguments_(arguments),
+      loops_(codec_loops(*arguments.codec)),
+      own_(own_codec(arguments.dtype)),
+      own_loops_(codec_loops(own_)),
       buffers_(buffers),
       waits_left_(steps()),
-      dependents_begin_(steps() + 1) {
+      dependents_begin_(steps() + 1),
+      done_(steps()) {
   for (uint32_t index = 0; index < steps(); ++index) {
     waits_left_[index] = static_cast<uint32_t>(step(index).waits.size());
     for (const uint32_t wait : step(index).waits) ++dependents_begin_[wait + 1];
@@ -37,25 +47,18 @@ void Executor::make_ready(uint32_t index) {
   (kind == StepKind::send ? sends_ : kind == StepKind::recv ? recvs_ : local_).push_back(index);
 }
 
-bool Executor::next_send(uint32_t* index) {
-  if (sends_.empty()) return false;
-  *index = sends_.front();
-  sends_.pop_front();
-  return true;
-}
-
-bool Executor::next_recv(uint32_t* index) {
-  if (recvs_.empty()) return false;
-  *index = recvs_.front();
-  recvs_.pop_front();
+bool Executor::take(std::deque<uint32_t>& ready, uint32_t* index) {
+  if (ready.empty()) return false;
+  *index = ready.front();
+  ready.pop_front();
   return true;
 }
 
 Status Executor::work() {
   GM_ASSERT(has_work());
-  const uint32_t index = local_.front();
-  local_.pop_front();
-  if (buffers_.device != nullptr && DeviceWork::takes(step(index).kind))
+  uint32_t index = 0;
+  take(local_, &index);
+  if (buffers_.device != nullptr && buffers_.device->takes(step(index)))
     return buffers_.device->start(index, step(index), key(step(index)));
   run(step(index));
   complete(index);
@@ -70,39 +73,42 @@ Status Executor::poll(bool* completed) {
 }
 
 void Executor::complete(uint32_t index) {
-  ++done_;
+  ++done_count_;
+  done_[index] = true;
   for (uint32_t at = dependents_begin_[index]; at < dependents_begin_[index + 1]; ++at)
     if (--waits_left_[dependents_[at]] == 0) make_ready(dependents_[at]);
 }
 
 void Executor::run(const Step& step) {
   const size_t elements = step.target.elements;
+  const CodecOptions& options = arguments_.codec->options;
   switch (step.kind) {
     case StepKind::encode:
-      return loops_.encode(codec_.options, key(step), floats_of(step.sources[0]), elements,
-                           writable(step.target));
-    case StepKind::decode:
-      return loops_.decode(codec_.options, key(step), bytes_of(step.sources[0]), elements,
-                           output(step.target));
-    case StepKind::mean:
-      return mean(step);
+      return loops_.encode(options, key(step), floats(step.sources[0], 0), elements, writable(step.target));
+    case StepKind::decode: {
+      float* decoded = result(step.target, 0);
+      loops_.decode(options, key(step), at(step.sources[0]), elements, decoded);
+      return put(step.target, decoded);
+    }
+    case StepKind::hop: {
+      CodecKey from = key(step);
+      from.rank = step.coder_from;
+      return loops_.decode_add_encode(options, from, key(step), at(step.sources[0]),
+                                      floats(step.sources[1], 0), elements, writable(step.target));
+    }
+    case StepKind::reduce:
+      return reduce(step);
     case StepKind::copy:
-      std::memcpy(output(step.target), floats_of(step.sources[0]), elements * sizeof(float));
-      return;
-    case StepKind::add: {
-      const float* partial = floats_of(step.sources[0]);
-      const float* own = floats_of(step.sources[1]);
-      float* sum = output(step.target);
-      for (size_t at = 0; at < elements; ++at) sum[at] = exact::canonical(exact::add(partial[at], own[at]));
-      return;
-    }
-    case StepKind::divide: {
-      const float* sum = floats_of(step.sources[0]);
-      float* quotient = output(step.target);
-      const float divisor = static_cast<float>(ranks_);
-      for (size_t at = 0; at < elements; ++at) quotient[at] = exact::canonical(exact::div(sum[at], divisor));
-      return;
-    }
+      if (bytes(step.sources[0]) == bytes(step.target)) {
+        std::memcpy(writable(step.target), at(step.sources[0]), bytes(step.target));
+        return;
+      }
+      [[fallthrough]];
+    case StepKind::combine:
+    case StepKind::divide:
+    case StepKind::scale:
+    case StepKind::fold:
+      return elementwise(step);
     case StepKind::send:
     case StepKind::recv:
     case StepKind::load:
@@ -111,43 +117,114 @@ void Executor::run(const Step& step) {
   }
 }
 
-void Executor::mean(const Step& step) {
-  const uint8_t* wires[kRanksMax];
-  GM_ASSERT(step.sources.size() == ranks_);
-  for (uint32_t rank = 0; rank < ranks_; ++rank) wires[rank] = bytes_of(step.sources[rank]);
-  loops_.mean(codec_.options, key(step), wires, ranks_, step.target.elements, writable(step.target));
+void Executor::elementwise(const Step& step) {
+  const Arithmetic& loops = arithmetic();
+  const size_t elements = step.target.elements;
+  const float* source = floats(step.sources[0], 0);
+  float* target = result(step.target, 2);
+  switch (step.kind) {
+    case StepKind::combine: {
+      const float* other = floats(step.sources[1], 1);
+      (arguments_.reduction == Reduction::max ? loops.maximum : loops.add)(source, other, elements, target);
+      break;
+    }
+    case StepKind::divide:
+      loops.divide(source, static_cast<float>(arguments_.ranks), elements, target);
+      break;
+    case StepKind::scale:
+      loops.scale(source, step.factor, elements, target);
+      break;
+    case StepKind::fold:
+      // A 16-bit target is read first: its sums stay in floats until a copy rounds them.
+      GM_ASSERT(!sixteen(step.target));
+      loops.fold(source, step.factor, elements, target);
+      break;
+    default:
+      std::memcpy(target, source, elements * sizeof(float));
+  }
+  put(step.target, target);
+}
+
+// Wires to a wire. The codec knows means; sums and maxima are of wires that are tensors' memory.
+void Executor::reduce(const Step& step) {
+  wires_.clear();
+  for (const Region& source : step.sources) wires_.push_back(at(source));
+  const auto count = static_cast<uint32_t>(wires_.size());
+  const size_t elements = step.target.elements;
+  const bool own = arguments_.codec == &own_;
+  const bool means =
+      arguments_.reduction == Reduction::mean || arguments_.reduction == Reduction::weighted_mean;
+  if (means || !own)
+    return loops_.mean(arguments_.codec->options, key(step), wires_.data(), count, elements,
+                       writable(step.target));
+  const Arithmetic& loops = arithmetic();
+  const bool wide = arguments_.dtype == Dtype::fp32;
+  // In rank order, as one accumulator; rounded once where the dtype has 16 bits.
+  float* sum = wide ? reinterpret_cast<float*>(writable(step.target)) : result(step.target, 2);
+  own_loops_.decode(own_.options, {}, wires_[0], elements, sum);
+  for (uint32_t rank = 1; rank < count; ++rank) {
+    const float* next = reinterpret_cast<const float*>(wires_[rank]);
+    if (!wide) {
+      scratch_[1].resize(std::max(scratch_[1].size(), elements));
+      own_loops_.decode(own_.options, {}, wires_[rank], elements, scratch_[1].data());
+      next = scratch_[1].data();
+    }
+    (arguments_.reduction == Reduction::max ? loops.maximum : loops.add)(sum, next, elements, sum);
+  }
+  if (!wide) own_loops_.encode(own_.options, {}, sum, elements, writable(step.target));
 }
 
 std::span<const uint8_t> Executor::payload(uint32_t index) const {
   const Region& source = step(index).sources[0];
-  return {bytes_of(source), codec_.bytes(source.elements)};
+  return {at(source), bytes(source)};
 }
 
 std::span<uint8_t> Executor::target(uint32_t index) const {
   const Region& target = step(index).target;
-  return {writable(target), codec_.bytes(target.elements)};
+  return {writable(target), bytes(target)};
 }
 
-const uint8_t* Executor::bytes_of(const Region& region) const {
-  if (region.space == Space::staging) return buffers_.staging + region.offset;
-  GM_ASSERT(codec_.traits.identity);
-  return reinterpret_cast<const uint8_t*>(floats_of(region));
+bool Executor::sixteen(const Region& region) const {
+  return arguments_.dtype != Dtype::fp32 && (region.space == Space::input || region.space == Space::output);
+}
+
+uint64_t Executor::bytes(const Region& region) const {
+  return region_bytes(*arguments_.codec, arguments_.dtype, region);
+}
+
+const uint8_t* Executor::at(const Region& region) const {
+  if (region.space == Space::input) return buffers_.input + region.offset * dtype_bytes(arguments_.dtype);
+  return writable(region);
 }
 
 uint8_t* Executor::writable(const Region& region) const {
-  if (region.space == Space::staging) return buffers_.staging + region.offset;
-  GM_ASSERT(codec_.traits.identity);
-  return reinterpret_cast<uint8_t*>(output(region));
+  GM_ASSERT(region.space != Space::input);
+  if (region.space == Space::output) return buffers_.output + region.offset * dtype_bytes(arguments_.dtype);
+  return buffers_.staging + region.offset;
 }
 
-const float* Executor::floats_of(const Region& region) const {
-  if (region.space == Space::input) return buffers_.input + region.offset;
-  return output(region);
+const float* Executor::floats(const Region& region, size_t which) {
+  const bool wire = region.space == Space::staging;
+  GM_ASSERT(!wire || arguments_.codec == &own_);
+  if (!sixteen(region) && (!wire || arguments_.dtype == Dtype::fp32))
+    return reinterpret_cast<const float*>(at(region));
+  scratch_[which].resize(std::max<size_t>(scratch_[which].size(), region.elements));
+  own_loops_.decode(own_.options, {}, at(region), region.elements, scratch_[which].data());
+  return scratch_[which].data();
 }
 
-float* Executor::output(const Region& region) const {
-  GM_ASSERT(region.space == Space::output);
-  return buffers_.output + region.offset;
+float* Executor::result(const Region& region, size_t which) {
+  const bool wire = region.space == Space::staging;
+  if (!sixteen(region) && (!wire || arguments_.dtype == Dtype::fp32))
+    return reinterpret_cast<float*>(writable(region));
+  scratch_[which].resize(std::max<size_t>(scratch_[which].size(), region.elements));
+  return scratch_[which].data();
+}
+
+void Executor::put(const Region& region, const float* results) {
+  uint8_t* target = writable(region);
+  if (reinterpret_cast<const uint8_t*>(results) == target) return;
+  own_loops_.encode(own_.options, {}, results, region.elements, target);
 }
 
 }  // namespace gradmesh

@@ -2,6 +2,7 @@
 // network: the operation asks it for sends and gives it what was received.
 #pragma once
 #include <deque>
+#include <memory>
 #include <span>
 
 #include "collective/device_work.h"
@@ -11,29 +12,37 @@ namespace gradmesh {
 
 // The memory that a schedule's regions name.
 struct Buffers {
-  const float* input = nullptr;  // [elements], never written
-  float* output = nullptr;       // [elements]
-  uint8_t* staging = nullptr;    // [schedule.staging_bytes]
-  DeviceWork* device = nullptr;  // does the steps that a device does; null: the tensor is the host's
+  const uint8_t* input = nullptr;  // [elements] of the dtype, never written
+  uint8_t* output = nullptr;       // [elements] of the dtype
+  uint8_t* staging = nullptr;      // [schedule.staging_bytes], aligned to 64
+  DeviceWork* device = nullptr;    // does the steps that a device does; null: the tensor is the host's
 };
 
 class Executor {
  public:
-  // seed and round key the codec's random numbers.
-  Executor(Schedule schedule, const Codec& codec, uint32_t ranks, uint64_t seed, uint64_t round,
-           const Buffers& buffers);
+  // What the arithmetic depends on; seed and step key the codec's random numbers.
+  struct Arguments {
+    const Codec* codec;
+    Dtype dtype;
+    Reduction reduction;
+    uint32_t ranks;
+    uint64_t seed, step;
+  };
+  Executor(std::shared_ptr<const Schedule> schedule, const Arguments& arguments, const Buffers& buffers);
 
-  const Step& step(uint32_t index) const { return schedule_.steps[index]; }
-  uint32_t steps() const { return static_cast<uint32_t>(schedule_.steps.size()); }
-  uint32_t steps_done() const { return done_; }
-  bool finished() const { return done_ == steps(); }
+  const Step& step(uint32_t index) const { return schedule_->steps[index]; }
+  uint32_t steps() const { return static_cast<uint32_t>(schedule_->steps.size()); }
+  uint32_t steps_done() const { return done_count_; }
+  bool finished() const { return done_count_ == steps(); }
+  const std::vector<bool>& done() const { return done_; }
+  const Schedule& schedule() const { return *schedule_; }
 
   // Every wait of the step is done, so its memory may be used.
   bool ready(uint32_t index) const { return waits_left_[index] == 0; }
   // A send that has become ready, in the order of readiness; false when there is none.
-  bool next_send(uint32_t* index);
+  bool next_send(uint32_t* index) { return take(sends_, index); }
   // A recv that has become ready likewise; each is given once.
-  bool next_recv(uint32_t* index);
+  bool next_recv(uint32_t* index) { return take(recvs_, index); }
   bool has_work() const { return !local_.empty(); }
   // Does the local step that has been ready longest, or starts it where a device does it. The error of a
   // device.
@@ -50,26 +59,36 @@ class Executor {
   std::span<uint8_t> target(uint32_t index) const;
 
  private:
+  static bool take(std::deque<uint32_t>& ready, uint32_t* index);
   void make_ready(uint32_t index);
   void run(const Step& step);
-  const uint8_t* bytes_of(const Region& region) const;
+  void reduce(const Step& step);
+  void elementwise(const Step& step);
+  bool sixteen(const Region& region) const;
+  uint64_t bytes(const Region& region) const;
+  const uint8_t* at(const Region& region) const;
   uint8_t* writable(const Region& region) const;
-  const float* floats_of(const Region& region) const;
-  float* output(const Region& region) const;
-  void mean(const Step& step);
-  CodecKey key(const Step& step) const { return {seed_, step_, step.first, step.coder}; }
+  // The elements as fp32: where they lie, or converted to scratch `which`.
+  const float* floats(const Region& region, size_t which);
+  // Where fp32 results go: to the region itself, or to scratch until put() rounds them to 16 bits.
+  float* result(const Region& region, size_t which);
+  void put(const Region& region, const float* results);
+  CodecKey key(const Step& step) const { return {arguments_.seed, arguments_.step, step.first, step.coder}; }
 
-  const Schedule schedule_;
-  const Codec& codec_;
+  const std::shared_ptr<const Schedule> schedule_;
+  const Arguments arguments_;
   const CodecLoops& loops_;
-  const uint32_t ranks_;
-  const uint64_t seed_, step_;
+  const Codec& own_;  // the dtype's codec, whose wire is the tensor's own memory
+  const CodecLoops& own_loops_;
   const Buffers buffers_;
   std::vector<uint32_t> waits_left_;
   std::vector<uint32_t> dependents_,
       dependents_begin_;  // of step i: [dependents_begin_[i], dependents_begin_[i + 1])
   std::deque<uint32_t> local_, sends_, recvs_;
-  uint32_t done_ = 0;
+  std::vector<bool> done_;
+  uint32_t done_count_ = 0;
+  std::vector<const uint8_t*> wires_;
+  std::vector<float> scratch_[3];
 };
 
 }  // namespace gradmesh

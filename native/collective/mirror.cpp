@@ -1,31 +1,48 @@
 // Adds the load and store steps: loads come first, in the order in which their segments are needed.
 #include "collective/mirror.h"
 
-#include <map>
+#include <algorithm>
 
-#include "base/assert.h"
+#include "collective/range_map.h"
 
 namespace gradmesh {
 namespace {
 
-// The segments of one space by their offsets: writers cut a tensor in one way throughout a schedule.
-class Segments {
+// The loads: each element once, in pieces as they are first read.
+class Loads {
  public:
-  explicit Segments(Space space) : space_(space) {}
-  bool holds(const Region& region) const { return region.space == space_; }
-  // Where the segment stands in the order of first use.
-  uint32_t place(const Region& region) {
-    const auto [found, added] = place_.emplace(region.offset, static_cast<uint32_t>(regions_.size()));
-    if (added) regions_.push_back(region);
-    GM_ASSERT(regions_[found->second].elements == region.elements);
-    return found->second;
+  void need(const Region& region) {
+    std::vector<Range> missing;
+    uint64_t at = region.offset;
+    const uint64_t end = region.offset + region.elements;
+    for (auto entry = after(at); at < end;) {
+      const bool none = entry == loaded_.entries().end();
+      const uint64_t until = none ? end : std::min(end, entry->first);
+      if (until > at) missing.push_back({at, until - at});
+      at = none ? end : std::max(at, (entry++)->second.end);
+    }
+    for (const Range& range : missing) {
+      loaded_.assign(range, static_cast<uint32_t>(ranges_.size()));
+      ranges_.push_back(range);
+    }
   }
-  const std::vector<Region>& regions() const { return regions_; }
+  // Adds the loads that bring the region.
+  void wait_for(const Region& region, std::vector<uint32_t>* waits) const {
+    const uint64_t end = region.offset + region.elements;
+    for (auto entry = after(region.offset); entry != loaded_.entries().end() && entry->first < end; ++entry)
+      waits->push_back(entry->second.value);
+  }
+  const std::vector<Range>& ranges() const { return ranges_; }
 
  private:
-  const Space space_;
-  std::map<uint64_t, uint32_t> place_;
-  std::vector<Region> regions_;
+  // The first entry that ends behind `at`.
+  std::map<uint64_t, RangeMap<uint32_t>::Entry>::const_iterator after(uint64_t at) const {
+    auto entry = loaded_.entries().upper_bound(at);
+    if (entry != loaded_.entries().begin() && std::prev(entry)->second.end > at) --entry;
+    return entry;
+  }
+  RangeMap<uint32_t> loaded_;
+  std::vector<Range> ranges_;
 };
 
 Step transfer(StepKind kind, const Region& segment, std::vector<uint32_t> waits) {
@@ -40,27 +57,31 @@ Step transfer(StepKind kind, const Region& segment, std::vector<uint32_t> waits)
 }  // namespace
 
 void mirror_on_host(Schedule* schedule) {
-  Segments inputs(Space::input), outputs(Space::output);
-  std::vector<uint32_t> last_writer;
+  Loads loads;
   for (const Step& step : schedule->steps)
     for (const Region& source : step.sources)
-      if (inputs.holds(source)) inputs.place(source);
-  const auto loads = static_cast<uint32_t>(inputs.regions().size());
+      if (source.space == Space::input) loads.need(source);
+  const auto count = static_cast<uint32_t>(loads.ranges().size());
 
   std::vector<Step> steps;
-  for (const Region& segment : inputs.regions()) steps.push_back(transfer(StepKind::load, segment, {}));
+  for (const Range& range : loads.ranges())
+    steps.push_back(transfer(StepKind::load, {Space::input, range.begin, range.elements}, {}));
+  RangeMap<uint32_t> last_writer;
   for (Step& step : schedule->steps) {
-    for (uint32_t& wait : step.waits) wait += loads;
+    for (uint32_t& wait : step.waits) wait += count;
     for (const Region& source : step.sources)
-      if (inputs.holds(source)) step.waits.push_back(inputs.place(source));
-    if (step.kind != StepKind::send && outputs.holds(step.target)) {
-      last_writer.resize(std::max<size_t>(last_writer.size(), outputs.place(step.target) + size_t{1}));
-      last_writer[outputs.place(step.target)] = static_cast<uint32_t>(steps.size());
-    }
+      if (source.space == Space::input) loads.wait_for(source, &step.waits);
+    if (step.kind != StepKind::send && step.target.space == Space::output)
+      last_writer.assign({step.target.offset, step.target.elements}, static_cast<uint32_t>(steps.size()));
     steps.push_back(std::move(step));
   }
-  for (const Region& segment : outputs.regions())
-    steps.push_back(transfer(StepKind::store, segment, {last_writer[outputs.place(segment)]}));
+  // By the step that they wait for, so that what is done first is first in line.
+  std::vector<Step> stores;
+  for (const auto& [begin, entry] : last_writer.entries())
+    stores.push_back(transfer(StepKind::store, {Space::output, begin, entry.end - begin}, {entry.value}));
+  std::stable_sort(stores.begin(), stores.end(),
+                   [](const Step& a, const Step& b) { return a.waits[0] < b.waits[0]; });
+  std::move(stores.begin(), stores.end(), std::back_inserter(steps));
   schedule->steps = std::move(steps);
 }
 

@@ -1,6 +1,8 @@
 // An operation's life: begin, data, done; or abort.
 #include "collective/operation.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "transport/clock.h"
 
@@ -14,14 +16,16 @@ Status refuse(const char* what) { return {GM_PROTOCOL, what}; }
 
 }  // namespace
 
-Operation::Operation(OperationRequest request, Schedule schedule, const OperationMemory& memory,
-                     std::vector<Link*> links, std::function<void(const Operation&)> after_step)
+Operation::Operation(OperationRequest request, const OperationMemory& memory, std::vector<Link*> links,
+                     std::function<void(const Operation&)> after_step)
     : request_(std::move(request)),
-      rank_(request_.schedule.rank),
+      rank_(request_.plan->request.rank),
       device_(memory.device),
-      executor_(std::move(schedule), *request_.schedule.codec, request_.schedule.ranks, request_.seed,
-                request_.step, memory.host),
-      peers_(request_.schedule.ranks),
+      executor_(memory.schedule,
+                {request_.plan->request.codec, request_.plan->request.dtype, request_.plan->request.reduction,
+                 request_.plan->request.ranks, request_.seed, request_.step},
+                memory.host),
+      peers_(request_.plan->request.ranks),
       after_step_(std::move(after_step)),
       started_(std::chrono::steady_clock::now()),
       deadline_ms_(now_ms() + request_.limit_ms) {
@@ -36,17 +40,21 @@ Operation::Operation(OperationRequest request, Schedule schedule, const Operatio
 }
 
 Signature Operation::signature(uint32_t peer) const {
-  const ScheduleRequest& schedule = request_.schedule;
+  const ScheduleRequest& schedule = request_.plan->request;
   return {.collective = schedule.collective,
           .ranks = schedule.ranks,
           .root = schedule.root,
           .sender = rank_,
           .receiver = peer,
+          .dtype = static_cast<uint32_t>(schedule.dtype),
+          .reduction = static_cast<uint32_t>(schedule.reduction),
           .codec = schedule.codec->fingerprint,
           .elements = schedule.elements,
           .segment_elements = schedule.segment_elements,
           .seed = request_.seed,
-          .step = request_.step};
+          .step = request_.step,
+          .round = schedule.round,
+          .details = request_.plan->details};
 }
 
 void Operation::start() {
@@ -67,25 +75,32 @@ bool Operation::rank_of(const Link& link, uint32_t* rank) const {
   return false;
 }
 
-Status Operation::arriving(uint32_t rank, const FrameHeader& header, Place* place, uint8_t** target) {
-  Peer& peer = peers_[rank];
-  if (!peer.begun) return refuse("data before begin");
+// The recv step that the frame is for.
+Status Operation::expected(uint32_t rank, const FrameHeader& header, uint32_t* step) const {
+  const Peer& peer = peers_[rank];
   const auto found = peer.receives.find(header.tag);
   if (found == peer.receives.end()) return refuse("data that no step expects");
-  const std::span<uint8_t> memory = executor_.target(found->second);
-  if (header.length != memory.size())
+  const size_t due = executor_.target(found->second).size();
+  if (header.length != due)
     return {GM_PROTOCOL, "data of " + std::to_string(header.length) + " bytes where the schedule has " +
-                             std::to_string(memory.size())};
-  peer.held = !executor_.ready(found->second);
-  *place = peer.held ? Place::hold : Place::take;
-  if (peer.held) return Status::ok();
-  *target = memory.data();
-  peer.arriving = found->second;
-  peer.receives.erase(found);
+                             std::to_string(due)};
+  *step = found->second;
   return Status::ok();
 }
 
-Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<const uint8_t> payload) {
+Status Operation::arriving(uint32_t rank, const FrameHeader& header, Landing* landing) {
+  Peer& peer = peers_[rank];
+  GM_TRY(expected(rank, header, &landing->step));
+  peer.held = peer.held || !executor_.ready(landing->step);
+  landing->place = executor_.ready(landing->step) ? Place::take : Place::hold;
+  if (landing->place == Place::hold) return Status::ok();
+  landing->target = executor_.target(landing->step).data();
+  peer.receives.erase(header.tag);
+  return Status::ok();
+}
+
+Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<const uint8_t> payload,
+                          uint32_t step) {
   received_ += kFrameHeaderBytes + header.length + peers_[rank].link->trailer_bytes();
   switch (header.type) {
     case FrameType::begin:
@@ -98,11 +113,57 @@ Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<co
       GM_TRY(arrived_abort(payload));
       break;
     default:
+      if (step == kEarlyStep) {
+        for (const auto& frame : peers_[rank].early)
+          if (frame->header.tag == header.tag) frame->complete = true;
+        GM_TRY(landed_early(rank));
+        break;
+      }
       --peers_[rank].receives_left;
-      step_completed(peers_[rank].arriving);
+      step_completed(step);
   }
   settle();
   return Status::ok();
+}
+
+Status Operation::early(uint32_t rank, EarlyFrames::Frames frames) {
+  Peer& peer = peers_[rank];
+  for (auto& frame : frames) {
+    if (frame->header.type == FrameType::data)
+      peer.early.push_back(std::move(frame));
+    else if (!ended_ && peer.link != nullptr)
+      GM_TRY(arrived(rank, frame->header, frame->payload, 0));
+  }
+  return landed_early(rank);
+}
+
+// Checks what has landed, and takes what steps are ready for.
+Status Operation::landed_early(uint32_t rank) {
+  if (ended_) return Status::ok();
+  uint32_t step = 0;
+  for (const auto& frame : peers_[rank].early) GM_TRY(expected(rank, frame->header, &step));
+  pump();
+  settle();
+  return Status::ok();
+}
+
+// Copies early data to a step that is ready for it; false where there is none.
+bool Operation::take_early(uint32_t rank) {
+  Peer& peer = peers_[rank];
+  const auto found = std::find_if(peer.early.begin(), peer.early.end(), [&](const auto& frame) {
+    const auto step = peer.receives.find(frame->header.tag);
+    return frame->complete && step != peer.receives.end() && executor_.ready(step->second);
+  });
+  if (found == peer.early.end()) return false;
+  const auto expecting = peer.receives.find((*found)->header.tag);
+  const uint32_t step = expecting->second;
+  std::copy((*found)->payload.begin(), (*found)->payload.end(), executor_.target(step).begin());
+  peer.receives.erase(expecting);
+  peer.early.erase(found);
+  --peer.receives_left;
+  executor_.complete(step);
+  after_step_(*this);
+  return true;
 }
 
 Status Operation::arrived_begin(uint32_t rank, std::span<const uint8_t> payload) {
@@ -112,7 +173,10 @@ Status Operation::arrived_begin(uint32_t rank, std::span<const uint8_t> payload)
   std::swap(due.sender, due.receiver);
   const Signature came = decode_signature(payload.data());
   const Field field = difference(due, came);
-  if (field == Field::none) return Status::ok();
+  if (field == Field::none) {
+    for (; !peers_[rank].sends.empty(); peers_[rank].sends.pop_front()) hand_over(peers_[rank].sends.front());
+    return Status::ok();
+  }
   const std::string pair = "ranks " + std::to_string(rank_) + " and " + std::to_string(rank);
   fail({.code = GM_MISMATCH, .origin = rank_, .rank = rank, .field = field},
        {GM_MISMATCH,
@@ -122,8 +186,8 @@ Status Operation::arrived_begin(uint32_t rank, std::span<const uint8_t> payload)
 
 Status Operation::arrived_done(uint32_t rank, std::span<const uint8_t> payload) {
   Peer& peer = peers_[rank];
-  if (!peer.begun || peer.done || peer.receives_left > 0 || !payload.empty())
-    return refuse("done before all data was sent, or twice");
+  // Its last data may still be on its way in other streams.
+  if (!peer.begun || peer.done || !payload.empty()) return refuse("done before begin, or twice");
   peer.done = true;
   return Status::ok();
 }
@@ -169,22 +233,34 @@ void Operation::step_completed(uint32_t step) {
   pump();
 }
 
-// Hands ready sends to their links, and reads on where a frame waited for a step of ours.
+// Hands ready sends to their links, reads on where a frame waited for a step of ours, and takes early data.
 void Operation::pump() {
-  if (ended_) return;
-  for (uint32_t index; executor_.next_send(&index);) {
-    const Step& step = executor_.step(index);
-    const std::span<const uint8_t> payload = executor_.payload(index);
-    Link* link = peers_[step.peer].link;
-    if (link == nullptr) continue;  // lost: that ends the operation, or has
-    link->send({.header = {FrameType::data, static_cast<uint32_t>(payload.size()), request_.id, step.tag},
-                .payload = payload.data(),
-                .step = index});
+  for (bool more = !ended_; more;) {
+    for (uint32_t index; executor_.next_send(&index);)
+      if (!hand_over(index)) peers_[executor_.step(index).peer].sends.push_back(index);
+    for (uint32_t index; executor_.next_recv(&index);) {
+      Peer& peer = peers_[executor_.step(index).peer];
+      if (peer.held && peer.link != nullptr) peer.link->resume();
+      peer.held = false;
+    }
+    more = false;
+    for (uint32_t rank = 0; rank < peers_.size(); ++rank)
+      while (!peers_[rank].early.empty() && take_early(rank)) more = true;
   }
-  for (uint32_t index; executor_.next_recv(&index);) {
-    Peer& peer = peers_[executor_.step(index).peer];
-    if (peer.held && peer.link != nullptr) peer.link->resume();
-  }
+}
+
+// False where the peer has not begun and has enough to go on with.
+bool Operation::hand_over(uint32_t index) {
+  const Step& step = executor_.step(index);
+  Peer& peer = peers_[step.peer];
+  if (peer.link == nullptr) return true;  // lost: that ends the operation, or has
+  const std::span<const uint8_t> payload = executor_.payload(index);
+  if (!peer.begun && peer.eager_bytes != 0 && peer.eager_bytes + payload.size() > kEagerBytes) return false;
+  if (!peer.begun) peer.eager_bytes += payload.size();
+  peer.link->send({.header = {FrameType::data, static_cast<uint32_t>(payload.size()), request_.id, step.tag},
+                   .payload = payload.data(),
+                   .step = index});
+  return true;
 }
 
 // Says done when this rank is, and ends the operation when all are.
@@ -196,7 +272,7 @@ void Operation::settle() {
     for (Peer& peer : peers_)
       if (peer.link != nullptr) send_control(*peer.link, FrameType::done, nullptr, 0);
   }
-  for (uint32_t rank = 0; rank < peers_.size(); ++rank)
+  for (uint32_t rank = 0; rank < peers_.size() && request_.agree; ++rank)
     if (rank != rank_ && !peers_[rank].done && !peers_[rank].lost) return;
   ended_ = true;
 }
@@ -211,24 +287,18 @@ void Operation::lost(uint32_t rank, const Status& why) {
        {GM_PEER_LOST, "rank " + std::to_string(rank) + " was lost: " + why.message()});
 }
 
-void Operation::newer(uint32_t rank) {
-  if (peers_[rank].done) return;
-  fail({.code = GM_ABORTED, .origin = rank_, .rank = rank},
-       {GM_ABORTED, "rank " + std::to_string(rank) + " moved on to a newer operation"});
-}
-
 void Operation::cancel() {
   if (!ended_)
     fail({.code = GM_ABORTED, .origin = rank_}, {GM_ABORTED, "the caller cancelled the operation"});
 }
 
-uint32_t Operation::awaited() const {
-  uint32_t busy = 0, undone = 0;
+uint64_t Operation::awaited() const {
+  uint64_t busy = 0, undone = 0;
   for (uint32_t rank = 0; rank < peers_.size(); ++rank) {
     const Peer& peer = peers_[rank];
     if (rank == rank_ || peer.lost) continue;
-    if (!peer.begun || peer.receives_left > 0 || peer.sends_left > 0) busy |= 1u << rank;
-    if (!peer.done) undone |= 1u << rank;
+    if (!peer.begun || peer.receives_left > 0 || peer.sends_left > 0) busy |= uint64_t{1} << rank;
+    if (!peer.done) undone |= uint64_t{1} << rank;
   }
   return busy != 0 ? busy : undone;
 }
@@ -237,7 +307,7 @@ void Operation::tick(int64_t now) {
   if (ended_) return;
   if (request_.cancel != nullptr && request_.cancel->raised()) return cancel();
   if (now < deadline_ms_) return;
-  const uint32_t ranks = awaited();
+  const uint64_t ranks = awaited();
   fail({.code = GM_TIMEOUT, .origin = rank_, .awaited = ranks},
        {GM_TIMEOUT, "the operation ran out of its " + std::to_string(request_.limit_ms) +
                         " ms; still awaited: ranks " + list_ranks(ranks)});
@@ -260,7 +330,7 @@ void Operation::fail(const Abort& abort, Status status) {
   encode_abort(abort, payload);
   for (Peer& peer : peers_) {
     if (peer.link == nullptr) continue;
-    peer.link->drop_data();
+    peer.link->drop_data(request_.id);
     send_control(*peer.link, FrameType::abort, payload, sizeof payload);
   }
 }
@@ -268,7 +338,7 @@ void Operation::fail(const Abort& abort, Status status) {
 void Operation::release() {
   GM_ASSERT(ended_);
   for (Peer& peer : peers_) {
-    if (peer.link != nullptr) peer.link->drop_data();
+    if (peer.link != nullptr) peer.link->drop_data(request_.id);
     peer.link = nullptr;
   }
   device_.reset();  // waits for what the device still reads and writes

@@ -35,9 +35,10 @@ inline Range segment_range(const Range& chunk, uint64_t length, uint64_t index) 
   return {chunk.begin + begin, std::min(length, chunk.elements - begin)};
 }
 
-// Names the bytes of one frame; unique between two ranks, and below 2^53 so that JSON can hold it.
+// Names the bytes of one frame; unique between two ranks, and below 2^53 so that JSON can hold it. phase <
+// 2^14, chunk < 2^14 (kRanksMax and more), segment < 2^24.
 inline uint64_t segment_tag(uint32_t phase, uint32_t chunk, uint64_t segment) {
-  return (uint64_t{phase} << 40) | (uint64_t{chunk} << 32) | segment;
+  return (uint64_t{phase} << 38) | (uint64_t{chunk} << 24) | segment;
 }
 
 }  // namespace gradmesh

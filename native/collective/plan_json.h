@@ -8,6 +8,6 @@ namespace gradmesh {
 
 // {"stagingBytes", "steps": [{"kind", "peer"?, "tag"?, "sources": [region], "target"?: region, "waits":
 // [index]}]} with region {"space", "offset", "elements", "bytes"}; bytes are those of the codec.
-std::string schedule_json(const Schedule& schedule, const Codec& codec);
+std::string schedule_json(const Schedule& schedule, const ScheduleRequest& request);
 
 }  // namespace gradmesh

@@ -1,98 +1,117 @@
-// The registry of collectives: checks a request, then asks the row's writer or cost function.
+// The registry of collectives: checks a request (request_check.cpp), then asks the row's writer or cost
+// function.
 #include "collective/schedule.h"
 
+#include <bit>
+#include <string_view>
+
+#include "collective/all_gather.h"
+#include "collective/barrier.h"
 #include "collective/broadcast.h"
 #include "collective/direct.h"
-#include "collective/partition.h"
+#include "collective/halving_doubling.h"
+#include "collective/hierarchical.h"
+#include "collective/mix.h"
+#include "collective/reduce_scatter.h"
 #include "collective/ring.h"
+#include "collective/rows.h"
+#include "collective/salvage.h"
+#include "collective/tree_broadcast.h"
+#include "collective/tree_reduce.h"
 
 namespace gradmesh {
 namespace {
 
-struct Collective {
-  const char* name;
-  uint32_t id;
-  bool coded;
-  void (*schedule)(const ScheduleRequest&, Schedule*);
-  Cost (*cost)(const ScheduleRequest&);
-};
-constexpr Collective kCollectives[] = {
-#define GM_COLLECTIVE(name, id, coded, doc) {#name, id, coded, name##_schedule, name##_cost},
+constexpr CollectiveRow kCollectives[] = {
+#define GM_COLLECTIVE(name, id, coded, reductions, doc) \
+  {#name, id, coded, reductions, name##_schedule, name##_cost},
 #include "collective/collectives.def"
 #undef GM_COLLECTIVE
 };
 
-const Collective* find(uint32_t id) {
-  for (const Collective& row : kCollectives)
+// FNV-1a, 64 bits, over a text in which every part is marked: tells requests apart between honest peers.
+class Fingerprint {
+ public:
+  void add(std::string_view text) {
+    for (const char c : text) hash_ = (hash_ ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  }
+  void add(uint64_t number) { add(std::to_string(number) + ","); }
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+}  // namespace
+
+const CollectiveRow* find_collective(uint32_t id) {
+  for (const CollectiveRow& row : kCollectives)
     if (row.id == id) return &row;
   return nullptr;
 }
 
-std::string names() {
+std::string collective_names() {
   std::string all;
-  for (const Collective& row : kCollectives)
+  for (const CollectiveRow& row : kCollectives)
     all += (all.empty() ? "" : ", ") + std::to_string(row.id) + " (" + row.name + ")";
   return all;
 }
 
-Status invalid(const char* field, uint64_t value, const std::string& allowed) {
-  return {GM_INVALID_ARGUMENT, std::string(field) + " is " + std::to_string(value) + "; allowed: " + allowed};
+const char* dtype_name(Dtype dtype) {
+  constexpr const char* kNames[kDtypes] = {"fp32", "fp16", "bf16"};
+  return kNames[static_cast<uint32_t>(dtype)];
 }
 
-Status check_sizes(const ScheduleRequest& request) {
-  if (request.elements > kElementsMax)
-    return invalid("elements", request.elements, "0 to " + std::to_string(kElementsMax));
-  if (request.segment_elements == 0 || request.segment_elements > kSegmentElementsMax)
-    return invalid("segment_elements", request.segment_elements,
-                   "1 to " + std::to_string(kSegmentElementsMax));
-  const uint64_t length = segment_length(request.segment_elements, request.codec->traits.block_elements);
-  if (request.codec->bytes(length) > kFrameBytesMax)
-    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec + ", whose blocks of " +
-                                     std::to_string(length) + " elements take " +
-                                     std::to_string(request.codec->bytes(length)) + " bytes; a frame holds " +
-                                     std::to_string(kFrameBytesMax)};
-  if (request.elements / length > kSegmentsMax)
-    return invalid("segment_elements", request.segment_elements,
-                   "at least " + std::to_string(request.elements / kSegmentsMax + 1) + " for " +
-                       std::to_string(request.elements) + " elements (at most " +
-                       std::to_string(kSegmentsMax) + " segments)");
-  return Status::ok();
+const char* reduction_name(Reduction reduction) {
+  constexpr const char* kNames[kReductions] = {"mean", "sum", "weighted_mean", "max"};
+  return kNames[static_cast<uint32_t>(reduction)];
 }
 
-Status check(const ScheduleRequest& request) {
-  const Collective* row = find(request.collective);
-  if (row == nullptr) return invalid("collective", request.collective, names());
-  if (request.codec == nullptr)
-    return {GM_INVALID_ARGUMENT, "codec is unknown; allowed: what codec_open gives"};
-  if (!row->coded && !request.codec->traits.identity)
-    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec + "; " + row->name + " allows only fp32"};
-  if (request.ranks == 0 || request.ranks > kRanksMax)
-    return invalid("ranks", request.ranks, "1 to " + std::to_string(kRanksMax));
-  const std::string below = "0 to " + std::to_string(request.ranks - 1);
-  if (request.rank >= request.ranks) return invalid("rank", request.rank, below);
-  if (request.root >= request.ranks) return invalid("root", request.root, below);
-  return check_sizes(request);
+const char* collective_name(uint32_t id) {
+  const CollectiveRow* row = find_collective(id);
+  return row == nullptr ? "unknown" : row->name;
 }
 
-}  // namespace
+// The dtype's codecs have no options, so the name alone says it.
+bool ScheduleRequest::wire_is_memory() const { return codec->spec == dtype_name(dtype); }
 
 Status write_schedule(const ScheduleRequest& request, Schedule* schedule) {
-  GM_TRY(check(request));
+  GM_TRY(check_request(request));
   schedule->steps.clear();
   schedule->staging_bytes = 0;
-  find(request.collective)->schedule(request, schedule);
+  if (request.held.empty())
+    find_collective(request.collective)->schedule(request, schedule);
+  else
+    salvage_schedule(request, schedule);
   return Status::ok();
 }
 
 Status collective_cost(const ScheduleRequest& request, Cost* cost) {
-  GM_TRY(check(request));
-  *cost = find(request.collective)->cost(request);
+  GM_TRY(check_request(request));
+  *cost = request.held.empty() ? find_collective(request.collective)->cost(request) : salvage_cost(request);
   return Status::ok();
 }
 
-const char* collective_name(uint32_t id) {
-  const Collective* row = find(id);
-  return row == nullptr ? "unknown" : row->name;
+bool reads_input(const ScheduleRequest& request) {
+  const std::string_view name = collective_name(request.collective);
+  if (name == "barrier") return false;
+  return (name != "broadcast" && name != "tree_broadcast") || request.rank == request.root;
+}
+
+uint64_t details_fingerprint(const ScheduleRequest& request) {
+  Fingerprint print;
+  print.add("weights ");
+  for (const double weight : request.weights) print.add(std::bit_cast<uint64_t>(weight));
+  print.add("topology ");
+  print.add(request.topology);
+  print.add(" islands ");
+  for (const uint32_t leader : request.islands) print.add(leader);
+  print.add("held ");
+  for (const auto& ranges : request.held) {
+    for (const Range& range : ranges) print.add(range.begin), print.add(range.elements);
+    print.add(";");
+  }
+  return print.value();
 }
 
 }  // namespace gradmesh

@@ -1,50 +1,75 @@
 // A schedule is a collective as data: the steps of one rank, with what each waits for. A schedule writer
-// (ring.h, direct.h, broadcast.h) only fills this in; executor.h runs any schedule; tests check any schedule
-// without a network.
+// (one file per row of collectives.def) only fills this in; executor.h runs any schedule; simulate.h times
+// any; tests check any without a network.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "codec/codec.h"
+#include "collective/partition.h"
 
 namespace gradmesh {
 
+// What a tensor's elements are. Sums of the 16-bit types are taken in fp32.
+enum class Dtype : uint32_t { fp32, fp16, bf16 };
+inline constexpr uint32_t kDtypes = 3;
+constexpr size_t dtype_bytes(Dtype dtype) { return dtype == Dtype::fp32 ? 4 : 2; }
+const char* dtype_name(Dtype dtype);  // that of the codec whose wire is the tensor's own memory
+
+enum class Reduction : uint32_t {
+  mean,           // sum / ranks
+  sum,            // in the order that the collective writes down; of a coded reduction ranks * (coded mean)
+  weighted_mean,  // the mean of x[rank] * fl(w[rank] * ranks / sum of w), each product rounded once
+  max,            // NaN where any is NaN; only where the wire is the tensor's own memory
+};
+inline constexpr uint32_t kReductions = 4;
+const char* reduction_name(Reduction reduction);
+
 enum class Space : uint8_t {
-  input,    // the caller's float32 tensor, read only
-  output,   // the caller's float32 result
-  staging,  // coded bytes, scratch of the group
+  input,    // the caller's tensor, read only
+  output,   // the caller's result
+  staging,  // wires: coded bytes, scratch of the group
+  floats,   // fp32 scratch, in the same memory as staging
 };
 
-// `elements` elements; offset counts elements in input and output, bytes in staging (codec.bytes(elements)
-// long).
+// `elements` elements; offset counts elements in input and output, bytes in staging and floats.
 struct Region {
   Space space;
   uint64_t offset;
   uint64_t elements;
 };
 
+// Sources and targets are of any space unless said otherwise; input is never a target. Elements are taken as
+// fp32 (exact from 16 bits) and rounded once where they are written to 16 bits.
 enum class StepKind : uint8_t {
-  encode,  // source (input) -> target (staging)
-  send,  // source (staging, or input/output where the codec is fp32 itself: the wire is the tensor's memory)
-         // -> peer
-  recv,    // peer -> target (staging, or output where the codec is fp32 itself)
-  add,     // target (output) = sources[0] (staging or output, fp32) + sources[1] (input)
-  mean,    // target = codec mean of all sources, in rank order; staging, or input/output where the codec is
-           // fp32 itself
-  divide,  // target (output) = source (output) / ranks, one exact::div each
-  decode,  // source (staging) -> target (output)
-  copy,    // source (input) -> target (output)
-  load,    // of tensors on a device: a segment of the input -> its mirror on the host
-  store,   // likewise: the mirror -> a segment of the output
+  encode,   // source (not staging) -> target (staging)
+  send,     // source -> peer
+  recv,     // peer -> target
+  combine,  // target = sources[0] + sources[1], or their maximum where the reduction is max (not staging,
+            // but staging where the wire is the tensor's own memory)
+  reduce,   // target = the reduction of all sources, in the order given: wires -> wire. target may be output
+            // and sources input where the wire is the tensor's own memory
+  divide,   // target = source / ranks, one exact::div each (not staging)
+  scale,    // target = source * factor, one exact::mul each (not staging)
+  fold,     // target = fma(factor, source, target) (not staging)
+  hop,      // target (staging) = coded(sources[1] + decoded sources[0]): a ring's hop in one pass;
+            // sources[0] is a wire of rank `coder_from`
+  decode,   // source (staging) -> target (not staging)
+  copy,     // source -> target (not staging)
+  load,     // of tensors on a device: a segment of the input -> its mirror on the host
+  store,    // likewise: the mirror -> a segment of the output
 };
 
 struct Step {
   StepKind kind;
-  uint32_t coder = 0;  // encode, decode: the rank whose key codes the wire, or kMeanRank
-  uint64_t first = 0;  // encode, decode, mean: the coded elements' place in the tensor
-  uint32_t peer = 0;   // send, recv: the other rank
-  uint64_t tag = 0;    // send, recv: names the bytes; unique per (sender, receiver) in a schedule
+  uint32_t coder = 0;       // encode, hop, reduce (kMeanRank), decode: the rank whose key codes the wire
+  uint32_t coder_from = 0;  // hop: the coder of sources[0]
+  uint32_t peer = 0;        // send, recv: the other rank
+  uint64_t first = 0;       // encode, hop, reduce, decode: the coded elements' place in the tensor
+  uint64_t tag = 0;         // send, recv: names the bytes; unique per (sender, receiver) in a schedule
+  float factor = 0;         // scale, fold
   std::vector<Region> sources;
   Region target{Space::staging, 0, 0};
   std::vector<uint32_t> waits;  // indices of earlier steps that must be done first
@@ -59,12 +84,25 @@ struct ScheduleRequest {
   uint32_t collective = 0;  // id in collectives.def
   uint32_t ranks = 1;       // 1..kRanksMax
   uint32_t rank = 0;
-  uint32_t root = 0;  // broadcast: the source
+  uint32_t root = 0;  // broadcast, tree_broadcast, tree_reduce: the source or the sink
   uint64_t elements = 0;
   uint64_t segment_elements = 65536;  // a chunk is cut into segments of at most this many elements
   const Codec* codec = nullptr;
+  Dtype dtype = Dtype::fp32;
+  Reduction reduction = Reduction::mean;
+  std::vector<double> weights{};  // weighted_mean: [ranks], finite, not negative, not all 0; else empty
+  std::string topology{};         // mix: a graph of topology/graphs.def; else empty
+  uint64_t round = 0;             // mix: the round of a time-varying graph
+  std::vector<uint32_t>
+      islands{};  // hierarchical: [ranks], the leader's rank of each rank's island; else empty
+  // Salvage (salvage.h): per rank, what of the output is final there already; else empty.
+  std::vector<std::vector<Range>> held{};
+
+  // The wire is the tensor's own memory, so nothing needs coding.
+  bool wire_is_memory() const;
 };
-inline constexpr uint32_t kRanksMax = 16;
+inline constexpr uint32_t kRanksMax = 1024;  // of a schedule
+inline constexpr uint32_t kGroupMax = 64;    // of an operation on a network
 inline constexpr uint64_t kElementsMax = uint64_t{1} << 40;
 inline constexpr uint64_t kSegmentElementsMax = uint64_t{1} << 22;  // elements of fp32 that a frame holds
 inline constexpr uint64_t kFrameBytesMax = kSegmentElementsMax * sizeof(float);
@@ -77,8 +115,13 @@ struct Cost {
 };
 
 // GM_INVALID_ARGUMENT names the field that is wrong.
+Status check_request(const ScheduleRequest& request);
 Status write_schedule(const ScheduleRequest& request, Schedule* schedule);
 Status collective_cost(const ScheduleRequest& request, Cost* cost);
 const char* collective_name(uint32_t id);
+// Whether this rank's input is read at all (a broadcast reads only the root's).
+bool reads_input(const ScheduleRequest& request);
+// Of all that must be the same on every rank beside the plain numbers: weights, topology, islands, held.
+uint64_t details_fingerprint(const ScheduleRequest& request);
 
 }  // namespace gradmesh

@@ -103,17 +103,20 @@ GM_API int32_t gm_graph_profile(uint32_t graph, gm_text_out* result);
 /* sync: frees the graph once its runs have ended */
 GM_API int32_t gm_graph_close(uint32_t graph);
 
-/* sync: listens for bulk links and starts the I/O thread; port 0 picks one */
-GM_API int32_t gm_endpoint_create(gm_text host, uint32_t port, uint32_t silence_limit_ms, bool encrypted, uint32_t* result);
+/* sync: listens for bulk links and starts the I/O thread; port 0 picks one; congestion_control names TCP's for its sockets, as in bbr, empty: the system's */
+GM_API int32_t gm_endpoint_create(gm_text host, uint32_t port, uint32_t silence_limit_ms, bool encrypted, gm_text congestion_control, uint32_t* result);
 
 /* sync: the port it listens on */
 GM_API int32_t gm_endpoint_port(uint32_t endpoint, uint32_t* result);
 
-/* sync: admits one socket that opens with this 32-byte ticket within limit_ms; returns the link */
-GM_API int32_t gm_endpoint_expect(uint32_t endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key, uint32_t limit_ms, uint32_t* result);
+/* sync: admits the sockets of one link (streams of them, 1 to 16) that open with this 32-byte ticket within limit_ms; returns the link */
+GM_API int32_t gm_endpoint_expect(uint32_t endpoint, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key, uint32_t streams, uint32_t limit_ms, uint32_t* result);
 
-/* post: connects and opens with the ticket; returns the link once the other side has accepted */
-GM_API int32_t gm_endpoint_dial(uint32_t endpoint, gm_text host, uint32_t port, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key, uint32_t limit_ms, uint32_t cancel, uint32_t* result, gm_done done, void* context);
+/* post: connects so many sockets and opens a link with the ticket; returns it once the other side has accepted */
+GM_API int32_t gm_endpoint_dial(uint32_t endpoint, gm_text host, uint32_t port, gm_bytes ticket, gm_bytes send_key, gm_bytes receive_key, uint32_t streams, uint32_t limit_ms, uint32_t cancel, uint32_t* result, gm_done done, void* context);
+
+/* sync: what may leave the endpoint on all links together; 0: no limit */
+GM_API int32_t gm_endpoint_pace(uint32_t endpoint, uint64_t bytes_per_second);
 
 /* sync: JSON: links, bytes sent and received by kind, sockets refused by reason */
 GM_API int32_t gm_endpoint_stats(uint32_t endpoint, gm_text_out* result);
@@ -130,17 +133,53 @@ GM_API int32_t gm_link_ready(uint32_t endpoint, uint32_t link, uint32_t limit_ms
 /* sync: ends a link */
 GM_API int32_t gm_link_close(uint32_t endpoint, uint32_t link);
 
-/* post: runs a collective over links[rank] (-1 at one's own); seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-GM_API int32_t gm_collective_run(uint32_t endpoint, gm_i32s links, uint64_t operation, uint32_t collective, uint32_t rank, uint32_t root, uint32_t codec, uint64_t seed, uint64_t step, uint64_t segment_elements, uint32_t limit_ms, gm_f32s input, gm_f32s output, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+/* post: measures an open link: pings, then a burst of so many bytes (0: none) over so many of its streams; result is [least round trip seconds, median round trip seconds, bytes per second or 0, bytes that arrived] */
+GM_API int32_t gm_link_probe(uint32_t endpoint, uint32_t link, uint64_t bytes, uint32_t streams, uint32_t pings, uint32_t limit_ms, gm_f64s result, uint32_t cancel, gm_done done, void* context);
 
-/* post: the same over tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
-GM_API int32_t gm_collective_run_device(uint32_t endpoint, gm_i32s links, uint64_t operation, uint32_t collective, uint32_t rank, uint32_t root, uint32_t codec, uint64_t seed, uint64_t step, uint64_t segment_elements, uint32_t limit_ms, uint32_t device, uint64_t input, uint64_t output, uint64_t elements, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+/* work: how many of its streams carry data from now on */
+GM_API int32_t gm_link_use(uint32_t endpoint, uint32_t link, uint32_t streams);
+
+/* work: JSON: streams, streamsUsed, bytesQueued, and what the system knows of its sockets */
+GM_API int32_t gm_link_stats(uint32_t endpoint, uint32_t link, gm_text_out* result);
+
+/* sync: checks a collective and writes one rank's schedule, to be run any number of times; dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
+GM_API int32_t gm_plan_create(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, uint64_t segment_elements, uint32_t dtype, uint32_t reduction, gm_f64s weights, gm_text topology, uint64_t round, gm_i32s islands, gm_f64s held, uint32_t* result);
+
+/* sync: forgets the plan; what runs goes on */
+GM_API int32_t gm_plan_free(uint32_t plan);
 
 /* sync: JSON: the schedule of one rank */
-GM_API int32_t gm_collective_plan(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, uint64_t segment_elements, gm_text_out* result);
+GM_API int32_t gm_plan_schedule(uint32_t plan, gm_text_out* result);
 
 /* sync: JSON: {latencySteps, bytesSent} of one rank */
-GM_API int32_t gm_collective_cost(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, uint64_t segment_elements, gm_text_out* result);
+GM_API int32_t gm_plan_cost(uint32_t plan, gm_text_out* result);
+
+/* sync: JSON: [[first element, elements, ranks], ...]: of how many ranks each part of the result is; what a plan with held keeps counts as of ranks_before */
+GM_API int32_t gm_plan_contributors(uint32_t plan, uint32_t ranks_before, gm_text_out* result);
+
+/* work: JSON: {collective, explain, order, islands, candidates: [{collective, seconds, latencySeconds, transferSeconds, bytesSentMax, limit, refused}]}: the all-reduce that the measured links make fastest; the matrices are [from][to], bytes per second and seconds one way; order: of a ring's ranks */
+GM_API int32_t gm_collective_choose(uint32_t ranks, uint64_t elements, uint32_t codec, uint64_t segment_elements, uint32_t dtype, uint32_t reduction, gm_f64s weights, gm_f64s bandwidth, gm_f64s latency, gm_text_out* result);
+
+/* post: runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+GM_API int32_t gm_collective_run(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, gm_bytes input, gm_bytes output, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+
+/* post: the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+GM_API int32_t gm_collective_run_device(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, uint32_t device, uint64_t input, uint64_t output, uint64_t elements, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+
+/* sync: JSON: [[first element, elements], ...], what of the output of an operation that failed lately is final */
+GM_API int32_t gm_collective_finished(uint32_t endpoint, uint64_t operation, gm_text_out* result);
+
+/* work: JSON: {spec, ranks, period, contraction, contractionRounds, gap, exact, messagesMax, errors, worst}: how a mixing graph, as in regular:degree=4,seed=7, contracts disagreement; errors and worst by round */
+GM_API int32_t gm_topology_describe(gm_text spec, uint32_t ranks, uint32_t rounds, gm_text_out* result);
+
+/* sync: JSON: {self, in: [[rank, weight]], out: [rank]}: with whom a rank mixes in a round */
+GM_API int32_t gm_topology_neighbours(gm_text spec, uint32_t ranks, uint64_t round, uint32_t rank, gm_text_out* result);
+
+/* work: JSON: {order, slowestHop, totalLatency, exact, bound, latencyBound}: the ring whose slowest hop is fastest, of [from][to] bytes per second and one-way seconds; the bounds are proven */
+GM_API int32_t gm_topology_ring_order(gm_f64s bandwidth, gm_f64s latency, uint32_t ranks, gm_text_out* result);
+
+/* sync: JSON: {threshold, islands: [{members, leader}]}: ranks within threshold seconds of each other, 0: found from the latencies */
+GM_API int32_t gm_topology_islands(gm_f64s bandwidth, gm_f64s latency, uint32_t ranks, double threshold, gm_text_out* result);
 
 #ifdef __cplusplus
 }

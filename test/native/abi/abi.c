@@ -91,9 +91,43 @@ static void stateless_functions_refuse(void) {
   REFUSED(gm_golden_run(kNoText, text("fp32"), 1, 1, text("cpu"), &out), "kind");
   REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, text("cpu"), NULL), "result");
   REFUSED(gm_golden_run(text("codec"), text("fp32"), 1, 1, text("tpu"), &out), "device is \"tpu\"");
-  REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 99, 4, &out), "codec");
-  REFUSED(gm_collective_plan(0, 2, 0, 0, 4, 0, 4, NULL), "result");
-  REFUSED(gm_collective_cost(9, 2, 0, 0, 4, 0, 4, &out), "collective is 9");
+}
+
+static const gm_f64s kNoNumbers = {NULL, 0};
+static const gm_i32s kNone = {NULL, 0};
+
+// A plan of the first `arguments`, the rest as in a mean of fp32.
+static int32_t plan(uint32_t collective, uint32_t rank, uint32_t codec, uint32_t dtype, uint32_t reduction,
+                    uint32_t* result) {
+  return gm_plan_create(collective, 2, rank, 0, 4, codec, 4, dtype, reduction, kNoNumbers, text(""), 0,
+                        kNone, kNoNumbers, result);
+}
+
+static void plans_refuse(void) {
+  uint32_t handle = 0;
+  gm_text_out out;
+  double triple[3] = {0, 0.5, 1};
+  const gm_f64s held = {triple, 3}, half = {triple, 2};
+  REFUSED(plan(0, 0, 99, 0, 0, &handle), "codec");
+  REFUSED(plan(99, 0, 0, 0, 0, &handle), "collective is 99");
+  REFUSED(plan(0, 2, 0, 0, 0, &handle), "rank is 2");
+  REFUSED(plan(0, 0, 0, 3, 0, &handle), "dtype is 3");
+  REFUSED(plan(0, 0, 0, 0, 4, &handle), "reduction is 4");
+  REFUSED(plan(0, 0, 0, 0, 2, &handle), "weights");
+  REFUSED(plan(0, 0, 0, 0, 0, NULL), "result");
+  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, 4, 0, 0, kNoNumbers, text(""), 0, kNone, half, &handle), "held");
+  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, 4, 0, 0, kNoNumbers, text(""), 0, kNone, held, &handle),
+          "held[0]");
+  CHECK(plan(0, 0, 0, 0, 0, &handle) == GM_OK);
+  out.data = NULL;
+  CHECK(gm_plan_cost(handle, &out) == GM_OK && strstr(out.data, "\"latencySteps\":2") != NULL);
+  gm_text_free(out);
+  out.data = NULL;
+  CHECK(gm_plan_schedule(handle, &out) == GM_OK && strstr(out.data, "\"kind\":\"combine\"") != NULL);
+  gm_text_free(out);
+  REFUSED(gm_plan_cost(handle, NULL), "result");
+  CHECK(gm_plan_free(handle) == GM_OK && gm_plan_free(handle) == GM_OK);
+  CHECK(gm_plan_cost(handle, &out) == GM_CLOSED);
 }
 
 static void graphs_refuse(void) {
@@ -128,35 +162,44 @@ static void graphs_refuse(void) {
 static void endpoints_refuse(void) {
   uint8_t secret[32] = {1}, other[32] = {2};
   const gm_bytes key = {secret, 32}, key2 = {other, 32}, small = {secret, 31};
-  float floats[4] = {0};
+  float floats[8] = {0};
   double numbers[6];
   int32_t numbers_of_links[2] = {-1, 1};
-  const gm_f32s some = {floats, 4};
+  const gm_bytes here = {(uint8_t*)floats, 16}, there = {(uint8_t*)(floats + 4), 16};
   const gm_f64s report = {numbers, 6};
   const gm_i32s links = {numbers_of_links, 2};
-  uint32_t endpoint = 0, link = 0;
-  REFUSED(gm_endpoint_create(kNoText, 0, 1000, false, &endpoint), "host");
-  REFUSED(gm_endpoint_create(text("example.org"), 0, 1000, false, &endpoint), "example.org");
-  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1, false, &endpoint), "silence_limit_ms is 1");
-  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1000, false, NULL), "result");
-  CHECK(gm_endpoint_create(text("127.0.0.1"), 0, 1000, true, &endpoint) == GM_OK);
-  REFUSED(gm_endpoint_expect(endpoint, small, key, key2, 1000, &link), "ticket");
-  REFUSED(gm_endpoint_expect(endpoint, key, kNoBytes, key2, 1000, &link), "send_key");
-  REFUSED(gm_endpoint_expect(endpoint, key, key, key, 1000, &link), "send_key and receive_key");
-  REFUSED(gm_endpoint_expect(endpoint, key, key, key2, 0, &link), "limit_ms");
-  REFUSED(gm_endpoint_dial(endpoint, kNoText, 1, key, key, key2, 1000, 0, &link, never, NULL), "host");
-  REFUSED(gm_endpoint_dial(endpoint, text("::1"), 1, key, key, key2, 1000, 0, &link, NULL, NULL), "done");
+  uint32_t endpoint = 0, link = 0, handle = 0;
+  gm_text_out out;
+  REFUSED(gm_endpoint_create(kNoText, 0, 1000, false, text(""), &endpoint), "host");
+  REFUSED(gm_endpoint_create(text("example.org"), 0, 1000, false, text(""), &endpoint), "example.org");
+  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1, false, text(""), &endpoint), "silence_limit_ms is 1");
+  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1000, false, text(""), NULL), "result");
+  REFUSED(gm_endpoint_create(text("127.0.0.1"), 0, 1000, false, text("warp"), &endpoint), "congestion_control");
+  CHECK(gm_endpoint_create(text("127.0.0.1"), 0, 1000, true, text(""), &endpoint) == GM_OK);
+  REFUSED(gm_endpoint_expect(endpoint, small, key, key2, 1, 1000, &link), "ticket");
+  REFUSED(gm_endpoint_expect(endpoint, key, kNoBytes, key2, 1, 1000, &link), "send_key");
+  REFUSED(gm_endpoint_expect(endpoint, key, key, key, 1, 1000, &link), "send_key and receive_key");
+  REFUSED(gm_endpoint_expect(endpoint, key, key, key2, 1, 0, &link), "limit_ms");
+  REFUSED(gm_endpoint_expect(endpoint, key, key, key2, 17, 1000, &link), "streams is 17");
+  REFUSED(gm_endpoint_dial(endpoint, kNoText, 1, key, key, key2, 1, 1000, 0, &link, never, NULL), "host");
+  REFUSED(gm_endpoint_dial(endpoint, text("::1"), 1, key, key, key2, 1, 1000, 0, &link, NULL, NULL), "done");
   REFUSED(gm_endpoint_fault(endpoint, 1, 1, 0), "signal");
   REFUSED(gm_link_ready(endpoint, 1, 1000, 0, NULL, NULL), "done");
-  REFUSED(
-      gm_collective_run(endpoint, kNoIntegers, 1, 0, 0, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
-      "links");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 1, 0, 4, 1000, kNoFloats, some, report, 0, never, NULL),
+  CHECK(gm_collective_run(endpoint, 1 << 30, links, 1, 0, 1, 1000, true, here, there, report, 0, never, NULL) ==
+        GM_CLOSED);
+  CHECK(plan(0, 0, 0, 0, 0, &handle) == GM_OK);
+  REFUSED(gm_collective_run(endpoint, handle, kNoIntegers, 1, 0, 1, 1000, true, here, there, report, 0, never, NULL),
+          "links");
+  REFUSED(gm_collective_run(endpoint, handle, links, 1, 0, 1, 1000, true, kNoBytes, there, report, 0, never, NULL),
           "input");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 0, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
+  REFUSED(gm_collective_run(endpoint, handle, links, 1, 0, 1, 1000, true, here, here, report, 0, never, NULL),
           "overlap");
-  REFUSED(gm_collective_run(endpoint, links, 1, 0, 2, 0, 0, 1, 0, 4, 1000, some, some, report, 0, never, NULL),
-          "rank is 2");
+  REFUSED(gm_collective_run(endpoint, handle, links, 0, 0, 1, 1000, true, here, there, report, 0, never, NULL),
+          "operation is 0");
+  REFUSED(gm_collective_finished(endpoint, 1, &out), "operation is 1");
+  REFUSED(gm_link_probe(endpoint, 1, 0, 1, 1, 1000, kNoNumbers, 0, never, NULL), "result");
+  CHECK(gm_link_use(endpoint, 99, 1) == GM_CLOSED);
+  CHECK(gm_link_stats(endpoint, 99, &out) == GM_CLOSED);
   CHECK(gm_endpoint_close(endpoint) == GM_OK && gm_endpoint_close(endpoint) == GM_OK);
   CHECK(gm_endpoint_port(endpoint, &link) == GM_CLOSED);
 }
@@ -165,6 +208,7 @@ int main(void) {
   calls_work();
   stateless_functions_refuse();
   graphs_refuse();
+  plans_refuse();
   endpoints_refuse();
   printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

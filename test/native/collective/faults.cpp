@@ -25,13 +25,7 @@ std::string name(const Case& which, uint32_t steps) {
 
 uint32_t steps_of(const Call& call, uint32_t ranks, uint32_t rank, uint64_t elements) {
   Schedule schedule;
-  CHECK(static_cast<bool>(write_schedule({.collective = call.collective,
-                                          .ranks = ranks,
-                                          .rank = rank,
-                                          .elements = elements,
-                                          .segment_elements = call.segment,
-                                          .codec = call.codec},
-                                         &schedule)));
+  CHECK(static_cast<bool>(write_schedule(request_of(call, ranks, rank, elements), &schedule)));
   return static_cast<uint32_t>(schedule.steps.size());
 }
 
@@ -228,23 +222,6 @@ TEST("an operation out of time names the ranks that it awaits") {
   }
   CHECK(group.post(2, small_call(kCases[1], 1), inputs[2]).get().status.code() == GM_TIMEOUT);
   check_next(group, {0, 1, 2, 3}, inputs, "out of time");
-}
-
-TEST("a rank that moved on ends the older operation, and meets the others in the newer one") {
-  std::mt19937_64 random(check::seed());
-  const Inputs inputs = random_inputs(3, 5'000, random);
-  Group group(3);
-  auto left = group.post(0, small_call(kCases[1], 1), inputs[0]);
-  auto behind = group.post(1, small_call(kCases[1], 1), inputs[1]);
-  auto ahead = group.post(2, small_call(kCases[1], 2), inputs[2]);
-  CHECK(left.get().status.code() == GM_ABORTED);
-  CHECK(behind.get().status.code() == GM_ABORTED);
-  auto first = group.post(0, small_call(kCases[1], 2), inputs[0]);
-  auto second = group.post(1, small_call(kCases[1], 2), inputs[1]);
-  const Result result = ahead.get();
-  CHECK_THAT(static_cast<bool>(result.status), result.status.message());
-  CHECK(same_bytes(first.get().output, result.output));
-  CHECK(same_bytes(second.get().output, result.output));
 }
 
 TEST("an endpoint that closes in the middle is lost to the others, and closed to its caller") {

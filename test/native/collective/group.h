@@ -22,8 +22,9 @@ using namespace gradmesh;
 // No test waits longer; none should come near.
 inline constexpr uint32_t kPatienceMs = 30'000;
 
-inline LinkSecrets random_secrets() {
+inline LinkSecrets random_secrets(uint32_t streams = 1) {
   LinkSecrets secrets;
+  secrets.streams = streams;
   CHECK(static_cast<bool>(crypto::random_bytes(secrets.ticket)));
   CHECK(static_cast<bool>(crypto::random_bytes(secrets.send_key)));
   CHECK(static_cast<bool>(crypto::random_bytes(secrets.receive_key)));
@@ -81,7 +82,46 @@ struct Call {
   std::shared_ptr<Cancel> cancel{};
   device::SharedDevice device{};
   uint32_t on_device = 0;  // a bit for each rank whose tensors lie on the device
+  Dtype dtype = Dtype::fp32;
+  Reduction reduction = Reduction::mean;
+  std::vector<double> weights{};
+  std::string topology{};
+  uint64_t round = 0;
+  std::vector<uint32_t> islands{};
+  std::vector<std::vector<Range>> held{};
+  std::vector<float> output{};  // what it holds before; default -77
 };
+
+inline ScheduleRequest request_of(const Call& call, uint32_t ranks, uint32_t rank, uint64_t elements) {
+  return {.collective = call.collective,
+          .ranks = ranks,
+          .rank = rank,
+          .root = call.root,
+          .elements = elements,
+          .segment_elements = call.segment,
+          .codec = call.codec,
+          .dtype = call.dtype,
+          .reduction = call.reduction,
+          .weights = call.weights,
+          .topology = call.topology,
+          .round = call.round,
+          .islands = call.islands,
+          .held = call.held};
+}
+
+// Floats as the dtype's memory, and back.
+inline std::vector<uint8_t> memory_of(Dtype dtype, const std::vector<float>& values) {
+  const Codec& codec = *codec_find(dtype_name(dtype));
+  std::vector<uint8_t> memory(codec.bytes(values.size()));
+  codec_loops(codec).encode(codec.options, {}, values.data(), values.size(), memory.data());
+  return memory;
+}
+inline std::vector<float> floats_of(Dtype dtype, const std::vector<uint8_t>& memory) {
+  const Codec& codec = *codec_find(dtype_name(dtype));
+  std::vector<float> values(memory.size() / dtype_bytes(dtype));
+  codec_loops(codec).decode(codec.options, {}, memory.data(), values.size(), values.data());
+  return values;
+}
 
 // A rank's tensors on a device.
 class DeviceTensors {
@@ -111,7 +151,8 @@ class DeviceTensors {
 
 class Group {
  public:
-  explicit Group(uint32_t ranks, Endpoint::Options options = {.encrypted = false}) : links_(ranks) {
+  explicit Group(uint32_t ranks, Endpoint::Options options = {.encrypted = false}, uint32_t streams = 1)
+      : streams_(streams), links_(ranks) {
     for (uint32_t rank = 0; rank < ranks; ++rank) {
       endpoints_.push_back(make_endpoint(options));
       links_[rank].assign(ranks, -1);
@@ -128,36 +169,45 @@ class Group {
   std::future<Result> post(uint32_t rank, const Call& call, std::vector<float> input,
                            std::vector<int32_t> links = {}) {
     if (links.empty()) links = links_[rank];
-    auto result = std::make_shared<Result>();
+    struct Work : Result {
+      std::vector<uint8_t> input_memory, output_memory;
+    };
+    auto result = std::make_shared<Work>();
     auto promise = std::make_shared<std::promise<Result>>();
     auto future = promise->get_future();
     result->input = std::move(input);
-    result->output.assign(result->input.size(), -77.0f);
+    result->output = call.output;
+    if (call.output.empty()) result->output.assign(result->input.size(), -77.0f);
+    result->input_memory = memory_of(call.dtype, result->input);
+    result->output_memory = memory_of(call.dtype, result->output);
     const bool on_device = (call.on_device >> rank & 1u) != 0;
     std::shared_ptr<DeviceTensors> tensors;
     if (on_device) tensors = std::make_shared<DeviceTensors>(call.device, result->input);
     const auto own = std::find(links.begin(), links.end(), -1) - links.begin();
+    std::shared_ptr<const Plan> plan;
+    const Status planned = Plan::make(request_of(call, static_cast<uint32_t>(links.size()),
+                                                 static_cast<uint32_t>(own), result->input.size()),
+                                      &plan);
+    CHECK_THAT(static_cast<bool>(planned), planned.message());
+    const auto* device_input = on_device ? reinterpret_cast<const uint8_t*>(tensors->input()) : nullptr;
+    auto* device_output = on_device ? reinterpret_cast<uint8_t*>(tensors->output()) : nullptr;
     endpoints_[rank]->run({.id = call.id,
-                           .schedule = {.collective = call.collective,
-                                        .ranks = static_cast<uint32_t>(links.size()),
-                                        .rank = static_cast<uint32_t>(own),
-                                        .root = call.root,
-                                        .elements = result->input.size(),
-                                        .segment_elements = call.segment,
-                                        .codec = call.codec},
+                           .plan = plan,
                            .links = links,
                            .seed = call.seed,
                            .step = call.step,
                            .device = on_device ? call.device : nullptr,
-                           .input = on_device ? tensors->input() : result->input.data(),
-                           .output = on_device ? tensors->output() : result->output.data(),
+                           .input = on_device ? device_input : result->input_memory.data(),
+                           .output = on_device ? device_output : result->output_memory.data(),
                            .report = result->report.data(),
                            .limit_ms = call.limit_ms,
                            .cancel = call.cancel,
                            .done = [=](Status status) {
                              result->status = std::move(status);
+                             result->input = floats_of(call.dtype, result->input_memory);
+                             result->output = floats_of(call.dtype, result->output_memory);
                              if (tensors != nullptr) tensors->fetch(&result->input, &result->output);
-                             promise->set_value(std::move(*result));
+                             promise->set_value(static_cast<Result&&>(*result));
                            }});
     return future;
   }
@@ -180,7 +230,7 @@ class Group {
 
  private:
   void connect(uint32_t high, uint32_t low) {
-    const LinkSecrets secrets = random_secrets();
+    const LinkSecrets secrets = random_secrets(streams_);
     uint32_t accepted = 0, dialed = 0;
     CHECK(static_cast<bool>(endpoints_[low]->expect(reversed(secrets), kPatienceMs, &accepted)));
     const Status status = dial(*endpoints_[high], endpoints_[low]->port(), secrets, &dialed);
@@ -192,6 +242,7 @@ class Group {
     links_[low][high] = static_cast<int32_t>(accepted);
   }
 
+  const uint32_t streams_;
   std::vector<std::shared_ptr<Endpoint>> endpoints_;
   std::vector<std::vector<int32_t>> links_;  // [rank][other]
 };

@@ -98,26 +98,26 @@ TEST("strangers at the door are refused by reason, and the running collectives d
     CHECK(huge.closed());
     CHECK(refused(endpoint, Refusal::garbage) == 2);
 
-    unknown.say(encode_hello(random_secrets().ticket, false));
+    unknown.say(encode_hello({random_secrets().ticket}, false));
     CHECK(unknown.closed());
     CHECK(refused(endpoint, Refusal::unknown) == 1);
-    HelloBytes newer = encode_hello(random_secrets().ticket, false);
+    HelloBytes newer = encode_hello({random_secrets().ticket}, false);
     newer[8] = 99;
     versioned.say(newer);
     CHECK(versioned.closed());
     CHECK(refused(endpoint, Refusal::version) == 1);
     Stranger secretive(endpoint.port());
-    secretive.say(encode_hello(random_secrets().ticket, true));
+    secretive.say(encode_hello({random_secrets().ticket}, true));
     CHECK(secretive.closed());
     CHECK(refused(endpoint, Refusal::mode) == 1);
 
     CHECK(static_cast<bool>(endpoint.expect(once, kPatienceMs, &link)));
     Stranger first(endpoint.port()), replay(endpoint.port());
-    first.say(encode_hello(once.ticket, false));
+    first.say(encode_hello({once.ticket}, false));
     AcceptBytes answer;
     CHECK(first.hear(answer));
     CHECK(check_accept(answer, false) == HelloFault::none);
-    replay.say(encode_hello(once.ticket, false));
+    replay.say(encode_hello({once.ticket}, false));
     CHECK(replay.closed());
     CHECK(refused(endpoint, Refusal::used) == 1);
 
@@ -125,7 +125,7 @@ TEST("strangers at the door are refused by reason, and the running collectives d
     CHECK(wait_for([&](auto done) { endpoint.ready(link, kPatienceMs, nullptr, std::move(done)); }).code() ==
           GM_TIMEOUT);
     Stranger late(endpoint.port());
-    late.say(encode_hello(brief.ticket, false));
+    late.say(encode_hello({brief.ticket}, false));
     CHECK(late.closed());
     CHECK(refused(endpoint, Refusal::expired) == 1);
 
@@ -143,7 +143,7 @@ TEST("strangers at the door are refused by reason, and the running collectives d
     for (int at = 0; at < 6; ++at) crowd.push_back(std::make_unique<Stranger>(endpoint.port()));
     CHECK(crowd[0]->closed());
     CHECK(eventually([&] { return refused(endpoint, Refusal::crowded) >= 2; }));
-    other.say(encode_hello(late_comer.ticket, false));
+    other.say(encode_hello({late_comer.ticket}, false));
     CHECK(other.hear(answer));
   });
   CHECK(endpoint.stats().find("\"usedTicket\":1") != std::string::npos);
@@ -195,7 +195,7 @@ class Forger : public Stranger {
   Forger(Endpoint& endpoint, uint32_t* link) : Stranger(endpoint.port()) {
     const LinkSecrets secrets = random_secrets();
     CHECK(static_cast<bool>(endpoint.expect(secrets, kPatienceMs, link)));
-    say(encode_hello(secrets.ticket, false));
+    say(encode_hello({secrets.ticket}, false));
     AcceptBytes answer;
     CHECK(hear(answer));
     say(frame({.type = FrameType::proof}));
@@ -207,7 +207,8 @@ class Forger : public Stranger {
     if (!payload.empty()) whole.length = static_cast<uint32_t>(payload.size());
     const FrameHeaderBytes bytes = encode_header(whole);
     uint8_t trailer[kTrailerBytesMax];
-    CHECK(static_cast<bool>(FrameGuard().seal(bytes, payload, nullptr, trailer)));
+    FrameGuard guard;
+    CHECK(guard.begin(bytes) && guard.seal(payload, nullptr) && guard.finish_seal(trailer));
     Bytes all(kFrameHeaderBytes + payload.size() + kCrcBytes);
     std::copy(bytes.begin(), bytes.end(), all.begin());
     std::copy(payload.begin(), payload.end(), all.begin() + kFrameHeaderBytes);
@@ -228,6 +229,7 @@ Bytes begin_of(const Call& call, uint32_t elements) {
       .collective = call.collective, .ranks = 2, .sender = 1, .codec = call.codec->fingerprint};
   signature.elements = elements, signature.segment_elements = call.segment;
   signature.seed = kSeed, signature.step = kStep;
+  signature.details = details_fingerprint(request_of(call, 2, 1, elements));
   encode_signature(signature, payload.data());
   return payload;
 }
@@ -248,15 +250,20 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
   } cases[] = {
       {"a length of 4 GiB", "4294967295 bytes; at most", {start, Forger::frame(huge)}},
       {"a control frame too long", "at most", {Forger::frame({FrameType::begin, 1 << 20, 1, 0, 1})}},
-      {"data first", "data before begin", {Forger::frame({FrameType::data, 0, 1, 0, 1}, Bytes(1000))}},
+      {"data of a wrong length first",
+       "the schedule has",
+       {Forger::frame({FrameType::data, 0, 1, 0, 1}, Bytes(1000))}},
       {"a wrong tag", "no step expects", {start, Forger::frame({FrameType::data, 0, 1, 77, 2}, Bytes(9))}},
       {"a wrong length", "the schedule has", {start, Forger::frame({FrameType::data, 0, 1, 0, 2}, Bytes(9))}},
       {"a replayed frame", "replayed", {start, start}},
       {"a frame out of order", "out of order", {Forger::frame({FrameType::heartbeat, 0, 0, 0, 2})}},
-      {"an unknown type", "unknown type", {Forger::frame({static_cast<FrameType>(9), 0, 0, 0, 1})}},
+      {"an unknown type", "unknown type", {Forger::frame({static_cast<FrameType>(99), 0, 0, 0, 1})}},
       {"a second proof", "second proof", {Forger::frame({FrameType::proof, 0, 0, 0, 1})}},
       {"a second begin", "second", {start, Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin)}},
-      {"done before the data", "done before", {start, Forger::frame({FrameType::done, 0, 1, 0, 2})}},
+      {"done before begin", "done before", {Forger::frame({FrameType::done, 0, 1, 0, 1})}},
+      {"done twice",
+       "or twice",
+       {start, Forger::frame({FrameType::done, 0, 1, 0, 2}), Forger::frame({FrameType::done, 0, 1, 0, 3})}},
       {"an odd abort",
        "says nothing",
        {Forger::frame({FrameType::abort, 0, 1, 0, 1}, Bytes(kAbortBytes, 0xff))}},
@@ -286,7 +293,7 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
   }
 }
 
-TEST("a peer outside of the group is told so once, and then loses its link") {
+TEST("a peer outside of the group is told so, and the group does not notice") {
   const Call call{.id = 1, .collective = 1, .segment = 256};
   Group group(1, {.silence_limit_ms = 600'000, .encrypted = false});  // so that only the begin can end it
   uint32_t member_link = 0, stranger_link = 0;
@@ -297,104 +304,9 @@ TEST("a peer outside of the group is told so once, and then loses its link") {
   CHECK(member.hear(begun));
   const Bytes begin = begin_of(call, 1000);
   stranger.say(Forger::frame({FrameType::begin, 0, 1, 0, 1}, begin));
-  stranger.say(Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin));
-  CHECK(stranger.closed());
+  Bytes told(kFrameHeaderBytes * 2 + kCrcBytes * 2 + kAbortBytes);  // our proof, then our abort
+  CHECK(stranger.hear(told));
+  CHECK(told[kFrameHeaderBytes + kCrcBytes] == static_cast<uint8_t>(FrameType::abort));
   member.say(Forger::frame({FrameType::abort, 0, 1, 0, 1}, abort_of(1, 1)));
   CHECK(future.get().status.code() == GM_PEER_LOST);
-}
-
-namespace {
-
-// A man in the middle: passes bytes between a dialer and an endpoint, and may change those of the dialer.
-class Proxy {
- public:
-  using Change = std::function<bool(Bytes&)>;  // false: end the connection
-
-  Proxy(uint32_t port, Change change) : port_(port), change_(std::move(change)) {
-    CHECK(static_cast<bool>(listen_on("127.0.0.1", 0, &listener_, &own_port_)));
-    thread_ = std::thread([this] { serve(); });
-  }
-  ~Proxy() { thread_.join(); }
-  uint32_t port() const { return own_port_; }
-
- private:
-  void serve() {
-    Descriptor client;
-    Origin origin;
-    for (bool exhausted; !client; std::this_thread::yield())
-      client = accept_from(listener_.get(), &exhausted, &origin);
-    Descriptor server;
-    CHECK(static_cast<bool>(connect_to("127.0.0.1", port_, &server)));
-    for (;;) {
-      if (!pass(client, server, change_) || !pass(server, client, [](Bytes&) { return true; })) return;
-      std::this_thread::yield();
-    }
-  }
-  static bool pass(const Descriptor& from, const Descriptor& to, const Change& change) {
-    Bytes bytes(65536);
-    const ssize_t got = recv(from.get(), bytes.data(), bytes.size(), 0);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != ENOTCONN)) return false;
-    if (got < 0) return true;
-    bytes.resize(static_cast<size_t>(got));
-    if (!change(bytes)) return false;
-    for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t more = ::send(to.get(), &bytes[sent], bytes.size() - sent, MSG_NOSIGNAL);
-      if (more > 0) sent += static_cast<size_t>(more);
-      if (more < 0 && errno != EAGAIN) return false;
-    }
-    return true;
-  }
-
-  const uint32_t port_;
-  const Change change_;
-  Descriptor listener_;
-  uint32_t own_port_ = 0;
-  std::thread thread_;
-};
-
-constexpr size_t kOpening = kHelloBytes + kFrameHeaderBytes + crypto::kTagBytes;  // hello and proof
-
-}  // namespace
-
-TEST("a man in the middle of an encrypted link ends it by any change, and only that link") {
-  if (!crypto::available()) return void(std::puts("skipped: no libcrypto here"));
-  std::mt19937_64 random(check::seed());
-  const auto inputs = random_inputs(3, 4'000, random);
-  for (const std::string what : {"nothing", "flip", "replay", "cut", "header"}) {
-    Group group(3, {.encrypted = true});
-    size_t passed = 0;
-    bool done = what == "nothing";
-    Bytes kept;
-    Proxy proxy(group.endpoint(0).port(), [&](Bytes& bytes) {
-      const size_t before = passed;
-      passed += bytes.size();
-      // Leave the opening alone, then touch the first whole frame: the begin, and what follows it.
-      if (done || before < kOpening || bytes.size() < 100) return true;
-      done = true;
-      if (what == "flip") bytes[bytes.size() - 30] ^= 1;
-      if (what == "header") bytes[9] ^= 1;  // the operation's id
-      if (what == "replay") bytes.insert(bytes.end(), bytes.begin(), bytes.end());
-      if (what == "cut") bytes.resize(bytes.size() / 2);
-      return what != "cut";
-    });
-    const LinkSecrets secrets = random_secrets();
-    uint32_t accepted = 0, dialed = 0;
-    CHECK(static_cast<bool>(group.endpoint(0).expect(reversed(secrets), kPatienceMs, &accepted)));
-    const Status opened = dial(group.endpoint(1), proxy.port(), secrets, &dialed);
-    CHECK_THAT(static_cast<bool>(opened), opened.message());
-    CHECK(static_cast<bool>(wait_for(
-        [&](auto ready) { group.endpoint(0).ready(accepted, kPatienceMs, nullptr, std::move(ready)); })));
-    const Call call{.id = 1, .collective = 1, .codec = codec_find("int8_block"), .segment = 512};
-    auto zero = group.post(0, call, inputs[0], {-1, static_cast<int32_t>(accepted), group.links(0)[2]});
-    auto one = group.post(1, call, inputs[1], {static_cast<int32_t>(dialed), -1, group.links(1)[2]});
-    auto two = group.post(2, call, inputs[2]);
-    for (auto* future : {&zero, &one, &two}) {
-      const Result result = future->get();
-      CHECK_THAT(result.status.code() == (what == "nothing" ? GM_OK : GM_PEER_LOST),
-                 what + ": " + result.status.message());
-    }
-    for (const Result& result : group.run({.id = 2}, {inputs[0], inputs[1], inputs[2]}))
-      CHECK_THAT(static_cast<bool>(result.status), what + ", the next: " + result.status.message());
-    group.endpoint(0).close();  // so that the proxy ends
-  }
 }

@@ -78,14 +78,7 @@ void check_results(Group& group, const Call& call, const std::vector<std::vector
     CHECK_THAT(same_bytes(result.output, due), where);
     CHECK_THAT(same_bytes(result.input, inputs[rank]), where);
     Cost cost;
-    CHECK(static_cast<bool>(collective_cost({.collective = call.collective,
-                                             .ranks = group.ranks(),
-                                             .rank = rank,
-                                             .root = call.root,
-                                             .elements = due.size(),
-                                             .segment_elements = call.segment,
-                                             .codec = call.codec},
-                                            &cost)));
+    CHECK(static_cast<bool>(collective_cost(request_of(call, group.ranks(), rank, due.size()), &cost)));
     CHECK_THAT(result.report[0] == static_cast<double>(cost.bytes_sent), where);
     CHECK_THAT(result.report[4] == -1, where);
     CHECK_THAT(result.report[3] >= 0 && (group.ranks() == 1 || result.report[1] > 0), where);
@@ -116,7 +109,7 @@ void check_group(uint32_t ranks, bool encrypted) {
 }  // namespace
 
 TEST("all collectives, 1 to 16 ranks, many lengths, plain") {
-  for (uint32_t ranks = 1; ranks <= kRanksMax; ++ranks) check_group(ranks, false);
+  for (uint32_t ranks = 1; ranks <= 16; ++ranks) check_group(ranks, false);
 }
 
 TEST("every codec: cutting a tensor into chunks and segments changes no byte of its mean") {
@@ -147,22 +140,6 @@ TEST("a large tensor in large segments, over full socket buffers") {
     check_results(group, {.id = 1, .collective = 0, .segment = 1 << 20}, inputs);
     check_results(group, {.id = 2, .collective = 1, .codec = codec_find("int8_block")}, inputs);
     check_results(group, {.id = 3, .collective = 2, .segment = 1 << 22, .root = 1}, inputs);
-  }
-}
-
-TEST("operations posted one after the other run in order, whichever rank is ahead") {
-  std::mt19937_64 random(check::seed());
-  Group group(4);
-  const auto inputs = random_inputs(4, 10'000, random);
-  const auto due = ring_reference(inputs);
-  std::vector<std::future<Result>> futures;
-  for (uint32_t rank = 0; rank < 4; ++rank)
-    for (uint64_t id = 1; id <= 20; ++id)
-      futures.push_back(group.post(rank, {.id = id, .segment = 1000}, inputs[rank]));
-  for (auto& future : futures) {
-    const Result result = future.get();
-    CHECK_THAT(static_cast<bool>(result.status), result.status.message());
-    CHECK(same_bytes(result.output, due));
   }
 }
 
