@@ -4,6 +4,19 @@ export { type LoadedCheckpoint, loadCheckpoints } from "./checkpoint/checkpoint.
 export { inspectCheckpoints, type RoundSummary } from "./checkpoint/inspect.js";
 export { type CodecName, type CollectiveName, codecs, collectives } from "./native/abi.gen.js";
 export { type Codec, openCodec } from "./native/codec.js";
+export { createReducer } from "./reduce/all-reduce.js";
+export type * from "./reduce/calls.js";
+export { type Choice, type ChoiceQuestion, chooseCollective } from "./reduce/choose.js";
+export { Endpoint, type EndpointOptions } from "./reduce/endpoint.js";
+export { Plan, type PlanCost, type PlanRequest, plainRequest, planCost } from "./reduce/plan.js";
+export {
+  chunkRange,
+  type DeviceTensor,
+  type Dtype,
+  type HalfTensor,
+  type Range,
+  type Tensor,
+} from "./reduce/tensor.js";
 export { type ConfigKey, describeConfig, loadConfig, parseConfig, type RunConfig } from "./run/config.js";
 export { joinRun, type LocalChoices, startRun } from "./run/entry.js";
 export type { EventSink, RoundSeconds, RunEvent } from "./run/events.js";

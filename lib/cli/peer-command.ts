@@ -12,6 +12,8 @@ export interface PeerFlags {
   advertiseHost?: string;
   controlPort?: number;
   bulkPort?: number;
+  dialable?: boolean;
+  paceMbit?: number;
   threads?: number;
   device?: string;
   json?: boolean;
@@ -33,6 +35,15 @@ export function withPeerOptions(command: Command): Command {
     .option("--advertise-host <address>", "the address that others dial, where it differs (behind NAT)")
     .option("--control-port <n>", "libp2p port (0: any)", wholeNumber(0, 65535))
     .option("--bulk-port <n>", "port of the native bulk links (0: any)", wholeNumber(0, 65535))
+    .option(
+      "--no-dialable",
+      "nobody can open connections to this peer (NAT without a forwarded port): it opens them",
+    )
+    .option(
+      "--pace-mbit <n>",
+      "Mbit/s that this peer's training traffic may take (0: all)",
+      wholeNumber(0, 1_000_000),
+    )
     .option("--threads <n>", "threads of a training step; they change no bit", wholeNumber(1, 256))
     .option("--device <device>", deviceMeaning, deviceName, "cpu")
     .option("--json", "events as JSON lines")
@@ -55,7 +66,7 @@ export async function runPeerCommand(
   folder: string,
   live: (choices: LocalChoices) => Promise<unknown>,
 ): Promise<void> {
-  const { json, folder: _, ...choices } = flags;
+  const { json, folder: _, dialable, ...choices } = flags;
   const progress = createProgress({
     mode: progressMode(json ?? false, process.stdout),
     peers: 1,
@@ -65,6 +76,8 @@ export async function runPeerCommand(
   try {
     await live({
       ...choices,
+      // What is not said is the config's.
+      ...(dialable === false ? { dialable } : {}),
       folder,
       onEvent: (event) => progress.event({ ...event, at: Date.now() }),
       signal: interruptSignal(),

@@ -52,6 +52,18 @@ export function eventLine(event: RunEvent, nameOf: NameOf): string | null {
         `${nameOf(event.peer)} caught up at round ${event.round} from ${nameOf(event.source)}: ` +
         `${formatBytes(event.bytes)} in ${formatSeconds(event.seconds)}`
       );
+    case "chosen":
+      return `round ${event.round + 1} on: ${event.reason}`;
+    case "salvaged":
+      return (
+        `${nameOf(event.peer)} round ${event.round + 1}: ${event.kept} of ${event.elements} elements are kept from the ` +
+        "attempt that failed"
+      );
+    case "carried":
+      return (
+        `${nameOf(event.peer)} was too slow for round ${event.from + 1}; its ${event.steps} inner steps go into round ` +
+        `${event.into + 1}`
+      );
     case "checkpoint":
       return `${nameOf(event.peer)} checkpoint at round ${event.round}: ${event.path}`;
     case "warning":

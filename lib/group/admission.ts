@@ -1,5 +1,6 @@
 /** Who may take part: hellos, shards, leaves. */
 import type { ErrorCode } from "../base/errors.js";
+import { keepKnown } from "./link-matrix.js";
 import type { Applied, Hello } from "./messages.js";
 import {
   candidates,
@@ -72,6 +73,7 @@ function admit(turn: Turn, peer: string): void {
     // Only remembered peers, at most peersMax, are worth memory.
     if (!turn.state.record.shards.has(other)) turn.state.strikes.delete(other);
   }
+  turn.state.links = keepKnown(turn.state.links, (other) => turn.state.record.shards.has(other));
   turn.state.peers.set(peer, {
     addresses: [],
     seenAt: turn.now,
@@ -81,6 +83,9 @@ function admit(turn: Turn, peer: string): void {
     catching: false,
     leaving: false,
     member: false,
+    dialable: true,
+    resting: false,
+    spared: false,
   });
   const { beatMs, silenceLimitMs } = charter.settings;
   send(turn, peer, {
@@ -139,6 +144,7 @@ export function hear(turn: Turn, peer: string, hello: OpenHello, fresh: boolean)
   // What a member holds is known from its votes and reports; a hello in between could only confuse.
   if (there === undefined || there.member) return;
   there.addresses = [...hello.addresses];
+  there.dialable = hello.dialable;
   there.ready = hello.recipeDigest !== null;
   there.round = hello.round;
   there.stateDigest = hello.stateDigest;

@@ -4,12 +4,15 @@
  *
  * Rules: a round commits once every member of its view holds the same result, and the next begins once every member
  * reports the same state. A member that is lost in between costs an epoch: the survivors run the round again. Peers
- * join and leave at round boundaries; a joiner is sent the state by a member.
+ * join and leave at round boundaries; a joiner is sent the state by a member. One that is far slower than the others
+ * may be left out of a round, and comes back at a boundary.
  */
 
 import { askToLeave, caughtUp, hear } from "./admission.js";
+import { addMeasured } from "./link-matrix.js";
 import type { Applied, Hello, PeerMessage } from "./messages.js";
 import { settleApplying, settleGathering } from "./rounds.js";
+import { hearFinished, leaveOutSlow } from "./slow.js";
 import {
   type Action,
   activeMembers,
@@ -34,8 +37,8 @@ export interface Decision {
  * What follows from an event at the time `now` (milliseconds of a clock that never goes back). `state` is not changed.
  */
 export function coordinate(state: CoordinatorState, event: CoordinatorEvent, now: number): Decision {
-  const { charter, record, ...session } = state;
-  const draft: CoordinatorState = { charter, record, ...structuredClone(session) };
+  const { charter, record, links, ...session } = state;
+  const draft: CoordinatorState = { charter, record, links, ...structuredClone(session) };
   const turn: Turn = { state: draft, now, actions: [], reasons: [] };
   handle(turn, event);
   settle(turn);
@@ -79,6 +82,12 @@ function hearMessage(turn: Turn, peer: string, message: Exclude<PeerMessage, Hel
     case "leave":
       if (turn.state.record.ended === null) askToLeave(turn, peer);
       break;
+    case "finished":
+      hearFinished(turn, peer, message);
+      break;
+    case "links":
+      turn.state.links = addMeasured(turn.state.links, peer, message.measured, turn.now);
+      break;
     case "beat":
       break;
   }
@@ -114,7 +123,10 @@ function tick(turn: Turn): void {
     lose(turn, peer, `silent for ${Math.round(silentMs)} ms (silenceLimitMs ${silenceLimitMs})`);
   }
   const { phase } = state;
-  if (phase.name === "running") checkLimits(turn, phase);
+  if (phase.name === "running") {
+    checkLimits(turn, phase);
+    leaveOutSlow(turn, phase);
+  }
   if (phase.name === "applying" && now - phase.since >= roundLimitMs) {
     for (const peer of activeMembers(state)) {
       if (!phase.reports.has(peer))
@@ -132,6 +144,7 @@ function forgive(turn: Turn, gap: number): void {
   if (phase.name === "applying") phase.since += gap;
   if (phase.name !== "running") return;
   phase.since += gap;
+  for (const [peer, at] of phase.finished) phase.finished.set(peer, at + gap);
   if (phase.firstVoteAt !== null) phase.firstVoteAt += gap;
   if (phase.firstFailureAt !== null) phase.firstFailureAt += gap;
 }

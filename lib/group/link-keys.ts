@@ -20,18 +20,19 @@ const KEY_BYTES = 32;
 export interface LinkContext {
   runId: string;
   epoch: number;
-  /** The peer ids, the one of the lower rank first. */
-  lower: string;
-  higher: string;
-  lowerPublicKey: Uint8Array;
-  higherPublicKey: Uint8Array;
-  /** The 32 random bytes that open the socket; the salt of the keys. */
+  /** The peer ids: of the one that expects the sockets, and of the one that dials them. */
+  answerer: string;
+  greeter: string;
+  answererPublicKey: Uint8Array;
+  greeterPublicKey: Uint8Array;
+  streams: number;
+  /** The 32 random bytes that open the sockets; the salt of the keys. */
   ticket: Uint8Array;
 }
 
 export interface LinkKeys {
-  lowerToHigher: Uint8Array;
-  higherToLower: Uint8Array;
+  toGreeter: Uint8Array;
+  toAnswerer: Uint8Array;
 }
 
 /** One side's half of an exchange; the private key never leaves it. */
@@ -60,7 +61,7 @@ export function createKeyExchange(): KeyExchange {
       }
       const keys = new Uint8Array(hkdfSync("sha256", secret, context.ticket, infoOf(context), 2 * KEY_BYTES));
       secret.fill(0);
-      return { lowerToHigher: keys.slice(0, KEY_BYTES), higherToLower: keys.slice(KEY_BYTES) };
+      return { toGreeter: keys.slice(0, KEY_BYTES), toAnswerer: keys.slice(KEY_BYTES) };
     },
   };
 }
@@ -68,15 +69,16 @@ export function createKeyExchange(): KeyExchange {
 /** JSON of an array, so that no two contexts are spelt alike. */
 function infoOf(context: LinkContext): string {
   const key = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
-  const { runId, epoch, lower, higher, lowerPublicKey, higherPublicKey } = context;
+  const { runId, epoch, answerer, greeter, answererPublicKey, greeterPublicKey, streams } = context;
   return JSON.stringify([
-    "gradmesh bulk 1",
+    "gradmesh bulk 2",
     runId,
     epoch,
-    lower,
-    higher,
-    key(lowerPublicKey),
-    key(higherPublicKey),
+    answerer,
+    greeter,
+    key(answererPublicKey),
+    key(greeterPublicKey),
+    streams,
   ]);
 }
 

@@ -5,22 +5,52 @@ import { GradmeshError } from "../base/errors.js";
 export interface BulkEndpoint {
   /** The port that it listens on. */
   readonly port: number;
-  /** Admits one socket with this ticket within the limit; returns its link at once. */
-  expect(ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, limitMs: number): number;
-  /** Opens a socket with a ticket; resolves with its link once the other side has accepted it. */
+  /** Admits the sockets with this ticket within the limit; returns their link at once. */
+  expect(secrets: LinkSecrets, limitMs: number): number;
+  /** Opens sockets with a ticket; resolves with their link once the other side has accepted them. */
   dial(target: DialTarget, limitMs: number, signal?: AbortSignal): Promise<number>;
   /** Resolves once the link is open; rejects when it has ended. */
   ready(link: number, limitMs: number, signal?: AbortSignal): Promise<void>;
+  /** Measures an open link; one probe at a time on a link. */
+  probe(link: number, burst: LinkBurst, signal?: AbortSignal): Promise<LinkMeasure>;
+  /** How many of its streams carry data from now on. */
+  use(link: number, streams: number): Promise<void>;
   closeLink(link: number): void;
 }
 
-export interface DialTarget {
-  /** A numeric address. */
-  host: string;
-  port: number;
+/** What opens a link, and nothing else does. */
+export interface LinkSecrets {
+  /** 32 random bytes. */
   ticket: Uint8Array;
   sendKey: Uint8Array;
   receiveKey: Uint8Array;
+  /** Sockets of the link, 1 to 16; the same on both sides. */
+  streams: number;
+}
+
+export interface DialTarget extends LinkSecrets {
+  /** A numeric address. */
+  host: string;
+  port: number;
+}
+
+/** A probe: pings, then a burst. */
+export interface LinkBurst {
+  /** 0: pings alone. */
+  bytes: number;
+  /** How many of its streams the burst goes over. */
+  streams: number;
+  pings: number;
+  limitMs: number;
+}
+
+export interface LinkMeasure {
+  /** The least round trip, and the median one. */
+  roundTripSeconds: number;
+  medianSeconds: number;
+  /** Of the burst, from here to there; 0 where there was none. */
+  bytesPerSecond: number;
+  bytesArrived: number;
 }
 
 /** Who takes part in an epoch, in rank order. */
@@ -32,6 +62,8 @@ export interface LinkView {
 export interface LinkMember {
   readonly peerId: string;
   readonly addresses: readonly string[];
+  /** False: nobody outside can open a connection to it; it opens them itself. By default true. */
+  readonly dialable?: boolean;
 }
 
 export interface LinkEntry {
@@ -40,6 +72,8 @@ export interface LinkEntry {
   name: string;
   /** The last epoch for which both sides agreed on it. */
   epoch: number;
+  /** Its sockets. */
+  streams: number;
 }
 
 /** Time for an endpoint to say whether a link is open. */
@@ -92,6 +126,11 @@ export class LinkTable {
     this.#rank = rank;
     for (const peerId of [...this.#entries.keys()]) if (!ids.includes(peerId)) this.drop(peerId);
     this.#notify();
+  }
+
+  /** The open links of the view, by peer, with their sockets. */
+  get entries(): ReadonlyMap<string, Readonly<LinkEntry>> {
+    return this.#entries;
   }
 
   drop(peerId: string): void {

@@ -1,7 +1,8 @@
 /**
  * The bulk links between the members of a view. For each pair the higher rank says hello over an authenticated
  * channel; the lower checks that it is a member, and answers that both still have a link, or with the ticket of a new
- * one. Both derive its keys, the lower expects the socket, the higher dials it.
+ * one. Both derive its keys, the lower expects the sockets, the higher dials them. Where the lower rank cannot be
+ * dialed from outside the roles turn: it says hello and dials.
  */
 import { type Clock, systemClock, withLimit } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
@@ -9,6 +10,7 @@ import type { Host } from "../peer/host.js";
 import type { PeerChannel } from "../peer/libp2p-channel.js";
 import { dialLink, expectLink, type HandshakeOptions, LinkRefusal, receiveHello } from "./link-handshake.js";
 import { BULK_PROTOCOL, type Encryption, type LinkHello } from "./link-messages.js";
+import { checkGreeter, createTurns, linkRole, undialable } from "./link-roles.js";
 import {
   type BulkEndpoint,
   type LinkEntry,
@@ -16,9 +18,18 @@ import {
   LinkTable,
   type LinkView,
 } from "./link-table.js";
+import type { StreamsSetting } from "./streams.js";
 
 export type { Encryption } from "./link-messages.js";
-export type { BulkEndpoint, DialTarget, LinkMember, LinkView } from "./link-table.js";
+export type {
+  BulkEndpoint,
+  DialTarget,
+  LinkBurst,
+  LinkMeasure,
+  LinkMember,
+  LinkSecrets,
+  LinkView,
+} from "./link-table.js";
 
 export interface BulkLinksOptions {
   host: Pick<Host, "peerId" | "advertiseHost" | "handle" | "unhandle" | "connect">;
@@ -29,8 +40,18 @@ export interface BulkLinksOptions {
   clock?: Clock;
   /** How long a hello waits for this peer to reach its epoch. */
   viewWaitMs?: number;
-  /** How long one message, and then the socket, may take. */
+  /** How long one message, and then the sockets, may take. */
   stepLimitMs?: number;
+  /** Sockets of the links that this peer dials. By default by the round trip. */
+  streams?: StreamsSetting;
+  /** How long the lower rank waits to be dialed before it tries to dial itself. */
+  turnAfterMs?: number;
+}
+
+/** A link that is open, by its native number. */
+export interface OpenLink {
+  readonly link: number;
+  readonly streams: number;
 }
 
 export interface BulkLinks {
@@ -43,8 +64,19 @@ export interface BulkLinks {
    * took over; ERR_INVALID_ARGUMENT for a view that cannot be; the signal's reason.
    */
   ensure(view: LinkView, rank: number, limitMs: number, signal?: AbortSignal): Promise<Int32Array>;
+  /** The links there are, by peer id. */
+  open(): ReadonlyMap<string, OpenLink>;
   /** Ends every link and every call, and takes no more hellos. */
   close(): Promise<void>;
+}
+
+/** Whom to greet, and where to note why it failed. */
+interface Greeting {
+  member: LinkMember;
+  epoch: number;
+  /** This is the lower rank. */
+  turned: boolean;
+  reasons: Map<string, string>;
 }
 
 /** A pause before a failed hello is said again. */
@@ -57,9 +89,12 @@ class MemberLinks implements BulkLinks {
   readonly #handshake: HandshakeOptions;
   readonly #clock: Clock;
   readonly #viewWaitMs: number;
+  readonly #turnAfterMs: number;
   readonly #table: LinkTable;
   /** The hello of each peer that is being answered; a newer one of the same peer ends it. */
   readonly #answering = new Map<string, AbortController>();
+  /** The higher rank of a pair greets and answers one at a time, so that the two make one link when both greet. */
+  readonly #turns = createTurns();
   readonly #closing = new AbortController();
   /** Ends the calls for the current epoch when a newer one comes. */
   #current = { epoch: -1, controller: new AbortController() };
@@ -68,6 +103,7 @@ class MemberLinks implements BulkLinks {
     this.#host = options.host;
     this.#clock = options.clock ?? systemClock;
     this.#viewWaitMs = options.viewWaitMs ?? 10_000;
+    this.#turnAfterMs = options.turnAfterMs ?? 3000;
     this.#table = new LinkTable(options.host.peerId, options.endpoint);
     this.#handshake = {
       self: options.host.peerId,
@@ -76,12 +112,17 @@ class MemberLinks implements BulkLinks {
       endpoint: options.endpoint,
       clock: this.#clock,
       advertiseHost: options.host.advertiseHost,
+      streams: options.streams ?? "auto",
       stepLimitMs: options.stepLimitMs ?? 5000,
     };
   }
 
   async start(): Promise<void> {
     await this.#host.handle(BULK_PROTOCOL, (channel) => this.#answer(channel));
+  }
+
+  open(): ReadonlyMap<string, OpenLink> {
+    return this.#table.entries;
   }
 
   async close(): Promise<void> {
@@ -106,9 +147,7 @@ class MemberLinks implements BulkLinks {
       const what = `linking to ${member.peerId}`;
       try {
         await withLimit(this.#clock, limitMs, what, stop, (limited) =>
-          other < rank
-            ? this.#greet(member, view.epoch, reasons, limited)
-            : this.#awaitHello(member.peerId, view.epoch, limited),
+          this.#linkTo(view, rank, other, reasons, limited),
         );
         reasons.delete(member.peerId);
       } catch (error) {
@@ -135,46 +174,71 @@ class MemberLinks implements BulkLinks {
     return this.#current.controller.signal;
   }
 
-  // ---- the higher rank says hello ----
-
-  async #greet(
-    member: LinkMember,
-    epoch: number,
+  async #linkTo(
+    view: LinkView,
+    rank: number,
+    other: number,
     reasons: Map<string, string>,
     signal: AbortSignal,
   ): Promise<void> {
+    const member = view.members[other]!;
+    const greeting = { member, epoch: view.epoch, turned: rank < other, reasons };
+    const role = linkRole(view, rank, other);
+    if (role === "neither")
+      throw new GradmeshError("ERR_UNREACHABLE", undialable(this.#handshake.self, member.peerId));
+    if (role === "greet") return this.#greet(greeting, signal);
+    const found = new AbortController();
+    const both = AbortSignal.any([signal, found.signal]);
+    const ways = [this.#awaitHello(member.peerId, view.epoch, both)];
+    if (greeting.turned && member.dialable !== false)
+      ways.push(this.#clock.sleep(this.#turnAfterMs, both).then(() => this.#greet(greeting, both)));
+    try {
+      await Promise.race(ways);
+    } finally {
+      found.abort(new GradmeshError("ERR_ABORTED", `${member.peerId} is linked`));
+      for (const way of ways) way.catch(() => {});
+    }
+  }
+
+  // ---- who dials says hello ----
+
+  async #greet(greeting: Greeting, signal: AbortSignal): Promise<void> {
+    const { member, epoch, turned, reasons } = greeting;
+    const { peerId } = member;
+    const attempt = async () => {
+      signal.throwIfAborted();
+      const entry = await this.#table.probe(peerId, signal);
+      if (entry?.epoch !== epoch) await this.#greetOnce(greeting, entry, signal);
+    };
     for (;;) {
-      const entry = await this.#table.probe(member.peerId, signal);
-      if (entry?.epoch === epoch) return;
       try {
-        await this.#greetOnce(member, epoch, entry, signal);
+        await (turned ? attempt() : this.#turns(peerId, attempt));
         return;
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof LinkRefusal) throw error;
-        reasons.set(member.peerId, asGradmeshError(error).message);
+        reasons.set(peerId, asGradmeshError(error).message);
         await this.#clock.sleep(RETRY_MS, signal);
       }
     }
   }
 
   async #greetOnce(
-    member: LinkMember,
-    epoch: number,
+    { member, epoch, turned }: Greeting,
     known: LinkEntry | undefined,
     signal: AbortSignal,
   ): Promise<void> {
     const channel = await this.#host.connect(member, BULK_PROTOCOL, signal);
     try {
-      const limitMs = this.#viewWaitMs + this.#handshake.stepLimitMs;
-      const entry = await dialLink(channel, epoch, known, limitMs, this.#handshake, signal);
-      this.#table.keep(member.peerId, entry);
+      const answerLimitMs = this.#viewWaitMs + this.#handshake.stepLimitMs;
+      const greeting = { epoch, known, turned, answerLimitMs };
+      this.#table.keep(member.peerId, await dialLink(channel, greeting, this.#handshake, signal));
     } finally {
       void channel.close();
     }
   }
 
-  // ---- the lower rank answers ----
+  // ---- the other answers ----
 
   async #awaitHello(peerId: string, epoch: number, signal: AbortSignal): Promise<void> {
     for (;;) {
@@ -204,7 +268,8 @@ class MemberLinks implements BulkLinks {
       this.#answering.set(peerId, controller);
       const signal = AbortSignal.any([controller.signal, this.#closing.signal]);
       await this.#admit(peerId, hello, signal);
-      await this.#link(channel, hello, signal);
+      const link = () => this.#link(channel, hello, signal);
+      await (hello.turned ? this.#turns(peerId, link) : link());
     } catch (error) {
       const { code, message } = asGradmeshError(error);
       await channel.send({ type: "refused", code, reason: message.slice(0, 1024) }).catch(() => {});
@@ -214,16 +279,16 @@ class MemberLinks implements BulkLinks {
     }
   }
 
-  /** Waits until this peer has the hello's view, and checks that the other is a higher rank in it. */
+  /** Waits until this peer has the hello's view, and checks that the other is in it and may greet. */
   async #admit(peerId: string, hello: LinkHello, signal: AbortSignal): Promise<void> {
-    const refuse = (code: "ERR_REFUSED" | "ERR_UNAUTHORIZED", why: string): never => {
-      throw new GradmeshError(code, why);
-    };
     const { runId, encryption } = this.#handshake;
-    if (hello.runId !== runId) refuse("ERR_UNAUTHORIZED", "this peer takes part in another run");
-    if (hello.encryption !== encryption) {
-      refuse("ERR_REFUSED", `bulk links here use "${encryption}", not "${hello.encryption}"`);
-    }
+    if (hello.runId !== runId)
+      throw new GradmeshError("ERR_UNAUTHORIZED", "this peer takes part in another run");
+    if (hello.encryption !== encryption)
+      throw new GradmeshError(
+        "ERR_REFUSED",
+        `bulk links here use "${encryption}", not "${hello.encryption}"`,
+      );
     const what = `the view of epoch ${hello.epoch}`;
     const view = await withLimit(
       this.#clock,
@@ -238,12 +303,9 @@ class MemberLinks implements BulkLinks {
         }
       },
     );
-    if (view.epoch > hello.epoch) refuse("ERR_REFUSED", `epoch ${hello.epoch} is over; it is ${view.epoch}`);
-    const rank = view.members.findIndex((member) => member.peerId === peerId);
-    if (rank < 0) refuse("ERR_UNAUTHORIZED", `${peerId} is not in ${what}`);
-    if (rank <= this.#table.rank) {
-      refuse("ERR_REFUSED", `rank ${rank} must wait for the hello of rank ${this.#table.rank}`);
-    }
+    if (view.epoch > hello.epoch)
+      throw new GradmeshError("ERR_REFUSED", `epoch ${hello.epoch} is over; it is ${view.epoch}`);
+    checkGreeter(view, this.#table.rank, peerId, hello.turned);
   }
 
   async #link(channel: PeerChannel, hello: LinkHello, signal: AbortSignal): Promise<void> {
@@ -254,6 +316,9 @@ class MemberLinks implements BulkLinks {
       this.#table.keep(peerId, { ...entry, epoch: hello.epoch });
       return;
     }
+    // This side greeted too, and was first: the other finds that link.
+    if (hello.turned && entry?.epoch === hello.epoch)
+      throw new GradmeshError("ERR_ABORTED", "the two are linked already");
     this.#table.drop(peerId);
     this.#table.keep(peerId, await expectLink(channel, hello, this.#handshake, signal));
   }

@@ -7,7 +7,7 @@
  * - `wait`: no view now; keep the state.
  * - `view`: if it is in `sync.targets`, receive the state of `round` from `sync.source`, then `synced` or `syncFailed`;
  *   if it is the source, send that state to the targets. Take the round's inner steps, unless it has from an earlier
- *   view of the same round. All-reduce over `members` (rank = index; links live as long as the epoch), then `vote`.
+ *   view of the same round, and say `finished`. All-reduce over `members` (rank = index; links live as long as the epoch), then `vote`.
  *   `view.signal` aborts as soon as the view is void: stop the transfer or collective, do not vote, take the next
  *   message. The state at the start of the round must stay intact until the commit, for retries and for joiners.
  * - `commit`: apply the result that was voted, then `applied`. It also comes after `view.signal` has aborted, and
@@ -24,6 +24,7 @@ import {
   type CoordinatorMessage,
   type End,
   GROUP_VERSION,
+  type MeasuredLink,
   type Metrics,
   type Notice,
   type Pending,
@@ -38,6 +39,8 @@ export interface Standing {
   recipeDigest: string | null;
   /** Where members reach its control host. */
   addresses: string[];
+  /** Whether others can open connections to this peer. */
+  dialable: boolean;
   /** The outer step that its state is the start of; -1 without state. */
   round: number;
   stateDigest: string | null;
@@ -91,6 +94,10 @@ export interface Member {
   applied(report: { round: number; stateDigest: string; metrics: Metrics }): void;
   synced(report: { epoch: number; round: number; stateDigest: string }): void;
   syncFailed(report: { epoch: number; round: number; reason: string }): void;
+  /** The inner steps of a view's round are done, also where the view is void by now. */
+  finished(report: { epoch: number; round: number }): void;
+  /** What this peer measured its links to be. */
+  links(measured: MeasuredLink[]): void;
   /** Asks to leave at the next boundary, which comes as `end`. */
   leave(): void;
   close(): Promise<void>;
@@ -215,7 +222,7 @@ class CoordinatedMember implements Member {
 
   hello(): void {
     const { runId, secret } = this.#options;
-    const { recipeDigest, addresses, round, stateDigest } = this.#options.standing();
+    const { recipeDigest, addresses, dialable, round, stateDigest } = this.#options.standing();
     this.#connection.send({
       type: "hello",
       version: GROUP_VERSION,
@@ -223,6 +230,7 @@ class CoordinatedMember implements Member {
       secret,
       recipeDigest,
       addresses,
+      dialable,
       round,
       stateDigest,
       pending: this.#pending,
@@ -249,6 +257,14 @@ class CoordinatedMember implements Member {
 
   syncFailed(report: { epoch: number; round: number; reason: string }): void {
     this.#connection.send({ type: "sync-failed", ...report });
+  }
+
+  finished(report: { epoch: number; round: number }): void {
+    this.#connection.send({ type: "finished", ...report });
+  }
+
+  links(measured: MeasuredLink[]): void {
+    this.#connection.send({ type: "links", measured });
   }
 
   leave(): void {

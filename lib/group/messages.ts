@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** Raised when a message changes; both sides must speak the same one. */
-export const GROUP_VERSION = 1;
+export const GROUP_VERSION = 2;
 
 /** The libp2p protocol that carries these messages. */
 export const GROUP_PROTOCOL = `/gradmesh/group/${GROUP_VERSION}`;
@@ -44,6 +44,8 @@ export const helloSchema = z.strictObject({
   recipeDigest: digest.nullable(),
   /** Where other members reach the peer's control host. */
   addresses,
+  /** Whether others can open a connection to it. */
+  dialable: z.boolean(),
   /** The outer step that its state is the start of; -1 without state. */
   round: z.number().int().min(-1),
   stateDigest: digest.nullable(),
@@ -83,6 +85,21 @@ export type Applied = z.infer<typeof appliedSchema>;
 
 const synced = z.strictObject({ type: z.literal("synced"), epoch: count, round: count, stateDigest: digest });
 const syncFailed = z.strictObject({ type: z.literal("sync-failed"), epoch: count, round: count, reason });
+/** The peer's inner steps of the view's round are done; of a view that is void too. */
+const finished = z.strictObject({ type: z.literal("finished"), epoch: count, round: count });
+export const measuredLinkSchema = z.strictObject({
+  /** To whom. */
+  peerId,
+  bytesPerSecond: z.number().min(0).finite(),
+  /** One way. */
+  seconds: z.number().min(0).max(60),
+});
+export type MeasuredLink = z.infer<typeof measuredLinkSchema>;
+/** What the peer measured its bulk links to be. */
+const links = z.strictObject({
+  type: z.literal("links"),
+  measured: z.array(measuredLinkSchema).min(1).max(MEMBERS_MAX),
+});
 const beat = z.strictObject({ type: z.literal("beat") });
 const leave = z.strictObject({ type: z.literal("leave") });
 
@@ -93,12 +110,19 @@ export const peerMessageSchema = z.discriminatedUnion("type", [
   appliedSchema,
   synced,
   syncFailed,
+  finished,
+  links,
   beat,
   leave,
 ]);
 export type PeerMessage = z.infer<typeof peerMessageSchema>;
 
-export const viewMemberSchema = z.strictObject({ peerId, addresses, shard: count });
+export const viewMemberSchema = z.strictObject({
+  peerId,
+  addresses,
+  shard: count,
+  dialable: z.boolean(),
+});
 export type ViewMember = z.infer<typeof viewMemberSchema>;
 
 const welcome = z.strictObject({
@@ -116,6 +140,11 @@ const welcome = z.strictObject({
 export type Welcome = z.infer<typeof welcome>;
 
 const wait = z.strictObject({ type: z.literal("wait"), reason });
+const matrix = z.array(z.number().min(0).finite()).max(MEMBERS_MAX * MEMBERS_MAX);
+/** Row-major by rank, the sender first; 0 where nothing was measured. */
+export const viewLinksSchema = z.strictObject({ bytesPerSecond: matrix, seconds: matrix });
+export type ViewLinks = z.infer<typeof viewLinksSchema>;
+
 const view = z.strictObject({
   type: z.literal("view"),
   epoch: count,
@@ -124,6 +153,10 @@ const view = z.strictObject({
   members: z.array(viewMemberSchema).min(1).max(MEMBERS_MAX),
   /** The source sends its state at the start of this round to the targets, which have none or another. */
   sync: z.strictObject({ source: peerId, targets: z.array(peerId).min(1).max(MEMBERS_MAX) }).nullable(),
+  /** The round was begun before, under an earlier epoch. */
+  again: z.boolean(),
+  /** The links between the members, so that all of them choose alike; null while nothing was measured. */
+  links: viewLinksSchema.nullable(),
 });
 export type View = z.infer<typeof view>;
 
@@ -140,6 +173,9 @@ const refused = z.strictObject({ type: z.literal("refused"), reason, code });
 const end = z.strictObject({ type: z.literal("end"), reason, code: code.nullable() });
 export type End = z.infer<typeof end>;
 
+/** slow: left out of a round, and still there. */
+export const membershipChanges = ["joined", "left", "lost", "slow"] as const;
+export type MembershipChange = (typeof membershipChanges)[number];
 const membershipNotice = z.strictObject({
   kind: z.literal("membership"),
   epoch: count,
@@ -147,7 +183,7 @@ const membershipNotice = z.strictObject({
   members: z.array(peerId).max(MEMBERS_MAX),
   /** Empty when the same members only link anew. */
   changes: z
-    .array(z.strictObject({ peerId, change: z.enum(["joined", "left", "lost"]), reason }))
+    .array(z.strictObject({ peerId, change: z.enum(membershipChanges), reason }))
     .max(2 * MEMBERS_MAX),
   reason,
 });

@@ -24,6 +24,8 @@ export const runSettingsSchema = z.strictObject({
   silenceLimitMs: milliseconds,
   /** From the first vote of an epoch to the last, and from a commit to the last peer that applied it. */
   roundLimitMs: milliseconds,
+  /** A member whose inner steps end so long after the median member's is left out of the round; 0: never. */
+  slowLimitMs: z.number().nonnegative().finite().default(0),
   /** From a view to the moment its joiners hold the state. */
   syncLimitMs: milliseconds,
   /** How long a restarted coordinator waits for the members it had, and any run for a peer that holds its state. */
@@ -45,6 +47,7 @@ export const defaultRunSettings: RunSettings = {
   beatMs: 1000,
   silenceLimitMs: 10_000,
   roundLimitMs: 120_000,
+  slowLimitMs: 0,
   syncLimitMs: 120_000,
   recoverLimitMs: 30_000,
   linkRetriesMax: 2,

@@ -1,5 +1,6 @@
 /** Boundaries between rounds: which view comes next, pauses, and what is checked once every member has applied. */
 import { releaseLeavers } from "./admission.js";
+import { matrixOf } from "./link-matrix.js";
 import type { Metrics, Notice } from "./messages.js";
 import { sameMembers } from "./record.js";
 import {
@@ -77,6 +78,7 @@ export function announce(
   for (const peer of state.record.members) {
     if (!members.includes(peer)) unseat(turn, peer, "lost", reason);
   }
+  const again = state.record.viewRound === round;
   record(turn, { type: "view", epoch, round, members });
   for (const peer of members) state.peers.get(peer)!.member = true;
   state.phase = {
@@ -84,6 +86,7 @@ export function announce(
     since: turn.now,
     source,
     votes: new Map(),
+    finished: new Map(),
     firstVoteAt: null,
     firstFailureAt: null,
     retries: retries ?? { links: 0, failures: 0, reports: new Map() },
@@ -92,10 +95,12 @@ export function announce(
     peerId,
     addresses: [...state.peers.get(peerId)!.addresses],
     shard: state.record.shards.get(peerId)!,
+    dialable: state.peers.get(peerId)!.dialable,
   }));
+  const links = matrixOf(state.links, members);
   for (const peer of members) {
     const sync = source === null ? null : { source, targets };
-    send(turn, peer, { type: "view", epoch, round, members: described, sync });
+    send(turn, peer, { type: "view", epoch, round, members: described, sync, again, links });
   }
   if (!unchanged) tellMembers(turn, members, reason);
   turn.reasons.push(`round ${round} runs under epoch ${epoch}: ${reason}`);

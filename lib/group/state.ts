@@ -1,7 +1,20 @@
 /** The coordinator's state, the events that change it, the actions it asks for, and the small steps all rules share. */
 import type { ErrorCode } from "../base/errors.js";
-import type { Applied, CoordinatorMessage, Hello, Metrics, Notice, PeerMessage, Vote } from "./messages.js";
+import type { LinkRecord } from "./link-matrix.js";
+import type {
+  Applied,
+  CoordinatorMessage,
+  Hello,
+  MembershipChange,
+  Metrics,
+  Notice,
+  PeerMessage,
+  Vote,
+} from "./messages.js";
 import { type Charter, type Fact, foldFact, type RunRecord, startRecord } from "./record.js";
+
+/** How a member goes. */
+export type Departure = Exclude<MembershipChange, "joined">;
 
 /** A connected peer. */
 export interface PeerState {
@@ -18,6 +31,12 @@ export interface PeerState {
   leaving: boolean;
   /** It is in the view that the record names, over this very connection. */
   member: boolean;
+  /** Others can open connections to it. */
+  dialable: boolean;
+  /** It was left out of a round as too slow, and is still at its inner steps. */
+  resting: boolean;
+  /** It was left out since it last contributed, so that the next round waits for it. */
+  spared: boolean;
 }
 
 /** No view runs: a new run, a pause, or a coordinator that was restarted. */
@@ -39,6 +58,8 @@ export interface Running {
   /** Whom joiners get the state from; null when every member holds it. */
   source: string | null;
   votes: Map<string, Vote>;
+  /** When each member had taken its inner steps. */
+  finished: Map<string, number>;
   firstVoteAt: number | null;
   firstFailureAt: number | null;
   retries: Retries;
@@ -72,7 +93,9 @@ export interface CoordinatorState {
   /** Members as told in the last notice. */
   told: string[];
   /** Why members went since the last notice. */
-  departures: Map<string, { change: "left" | "lost"; reason: string }>;
+  departures: Map<string, { change: Departure; reason: string }>;
+  /** What members measured their links to be; never changed in place. */
+  links: LinkRecord;
   tickedAt: number | null;
 }
 
@@ -124,6 +147,7 @@ export function initialState(
     strikes: new Map(),
     told: [...record.members],
     departures: new Map(),
+    links: new Map(),
     tickedAt: null,
   };
 }
@@ -158,7 +182,7 @@ export function holdsState(state: CoordinatorState, peer: string): boolean {
  * there and nobody but leavers holds the state: it gives the state to them first.
  */
 export function candidates(state: CoordinatorState): string[] {
-  const usable = [...state.peers].filter(([, peer]) => peer.ready && !peer.catching);
+  const usable = [...state.peers].filter(([, peer]) => peer.ready && !peer.catching && !peer.resting);
   const ranked = (leaving: boolean) =>
     byRank(
       state,
@@ -176,7 +200,7 @@ export function byRank(state: CoordinatorState, peers: readonly string[]): strin
 }
 
 /** The peer is no longer in the view; its connection may live on. */
-export function unseat(turn: Turn, peer: string, change: "left" | "lost", reason: string): void {
+export function unseat(turn: Turn, peer: string, change: Departure, reason: string): void {
   const there = turn.state.peers.get(peer);
   if (there?.member !== true) return;
   there.member = false;

@@ -19,7 +19,7 @@ type Failed = Extract<Vote, { outcome: "failed" }>;
 type SyncMessage = Extract<PeerMessage, { type: "synced" | "sync-failed" }>;
 
 /** Whether the message is about the view that runs, and its sender is in it. */
-function isCurrent(turn: Turn, peer: string, message: { epoch: number; round: number }): boolean {
+export function isCurrent(turn: Turn, peer: string, message: { epoch: number; round: number }): boolean {
   const { record: known, phase, peers } = turn.state;
   if (phase.name !== "running" || peers.get(peer)?.member !== true) return false;
   return message.epoch === known.epoch && message.round === known.round;
@@ -127,6 +127,7 @@ function settleResult(turn: Turn, phase: Running): void {
   const contributors = [...members];
   record(turn, { type: "committed", epoch, round, contributors, resultDigest });
   turn.state.phase = { name: "applying", since: turn.now, reports: new Map() };
+  for (const peer of members) turn.state.peers.get(peer)!.spared = false;
   for (const peer of members) send(turn, peer, { type: "commit", epoch, round, contributors, resultDigest });
   turn.reasons.push(`round ${round} is committed`);
 }

@@ -210,10 +210,13 @@ class Libp2pHost implements Host {
           cause: error,
         });
       }
-      // libp2p keeps a connection whose other side is gone until TCP notices; a failed stream is reason to drop it.
-      for (const connection of this.#node.getConnections(parsed.peer))
-        connection.abort(asGradmeshError(error));
-      if (existing.length === 0) throw this.#unreachable(parsed, error);
+      // libp2p keeps a connection whose other side is gone until TCP notices; a failed stream is reason to drop it. One
+      // that the other side has opened meanwhile, as a peer that nobody can dial does, is tried.
+      const now = this.#node.getConnections(parsed.peer);
+      const usable = now.filter((one) => one.direction === "inbound" && !existing.includes(one));
+      for (const connection of now)
+        if (!usable.includes(connection)) connection.abort(asGradmeshError(error));
+      if (existing.length === 0 && usable.length === 0) throw this.#unreachable(parsed, error);
     }
     try {
       return await this.#open(parsed, protocol, signal);

@@ -1,84 +1,36 @@
-/** Reductions over the members of a view: links them, runs the native collective, and names the peers that failed. */
+/** Collectives over the members of a view: links them, runs the native plan, and names the peers that failed. */
 import { type Clock, systemClock } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { BulkLinks, LinkView } from "../group/links.js";
-import { type CollectiveName, collectives } from "../native/abi.gen.js";
-import { openCodec } from "../native/codec.js";
-import type { Endpoint, Tensor } from "./endpoint.js";
+import type {
+  AllReduceOptions,
+  BroadcastOptions,
+  CallOptions,
+  ReduceReport,
+  Reducer,
+  ReducingOptions,
+} from "./calls.js";
+import type { Endpoint } from "./endpoint.js";
+import { createMixingDescriber } from "./mixing.js";
+import { PlanCache, type PlanRequest, plainRequest } from "./plan.js";
+import { dtypeOf, elementsOf, type Tensor } from "./tensor.js";
 
-export interface ReduceReport {
-  /** Payload that this peer sent. */
-  bytesSent: number;
-  /** Headers and trailers around it. */
-  bytesFraming: number;
-  bytesReceived: number;
-  /** Of the collective alone, without linking. */
-  seconds: number;
-  /** Steps of the schedule that were done. */
-  steps: number;
-}
-
-interface CallOptions {
-  view: LinkView;
-  /** This peer's place in view.members. */
-  rank: number;
-  /** Names this collective: the same number on every member, and above all earlier ones of the run, failed or not. */
-  operation: number;
-  /** Elements that travel at a time, so that coding, sending and receiving overlap. */
-  segmentElements: number;
-  /** For linking and the collective together. */
-  limitMs: number;
-  signal?: AbortSignal;
-}
-
-export interface AllReduceOptions extends CallOptions {
-  collective: Exclude<CollectiveName, "broadcast">;
-  /** A codec's specification, as in "int4_block:scale=fp32". */
-  codec: string;
-  /** Key the codec's random numbers, if it has any; the same on every member. By default 0. */
-  key?: { seed: number; step: number };
-  /** This peer's contribution, on the host or in a GPU's memory; stays as it is. */
-  input: Tensor;
-  /** The mean, the same bytes on every member; as long as the input. Its content after an error means nothing. */
-  output: Tensor;
-}
-
-export interface BroadcastOptions extends CallOptions {
-  /** The peers that take part, of the view's members, root and this peer included; all of them by default. */
-  members?: readonly string[];
-  /** The peer whose bytes the others get. */
-  root: string;
-  /** On the root: what it sends, which stays as it is. Elsewhere only its length counts. */
-  input: Tensor;
-  /** The root's elements, bit for bit. */
-  output: Tensor;
-}
-
-export interface Reducer {
-  /**
-   * The mean of every member's input, the same bytes on all of them.
-   * @throws ERR_PEER_LOST or ERR_UNREACHABLE with detail.peers, the peer ids that failed; ERR_TIMEOUT, ERR_ABORTED,
-   * ERR_MISMATCH, ERR_PROTOCOL, ERR_INVALID_ARGUMENT. Inputs are intact.
-   */
-  allReduce(options: AllReduceOptions): Promise<ReduceReport>;
-  /** The root's elements, uncoded, on every named member. @throws as allReduce does. */
-  broadcast(options: BroadcastOptions): Promise<ReduceReport>;
-}
+export type * from "./calls.js";
 
 export interface ReducerOptions {
   endpoint: Pick<Endpoint, "run">;
   links: Pick<BulkLinks, "ensure">;
   clock?: Clock;
+  plans?: PlanCache;
+  describeMixing?: ReturnType<typeof createMixingDescriber>;
 }
 
-/** What differs between the two calls; ranks count within `group`. */
+/** What differs between the calls. Ranks, weights, islands and held ranges are by rank of the view. */
 interface GroupCall {
-  /** Ranks of the view that take part, ascending. */
-  group: number[];
-  collective: CollectiveName;
-  codec: string;
-  key: { seed: number; step: number };
-  root: number;
+  /** Ranks of the view that take part, in the order of the schedule. */
+  group: readonly number[];
+  plan: Pick<PlanRequest, "collective"> & Partial<PlanRequest>;
+  key?: { seed: number; step: number } | undefined;
   input: Tensor;
   output: Tensor;
 }
@@ -91,6 +43,7 @@ function toReport(report: Float64Array): ReduceReport {
 const unkeyed = { seed: 0, step: 0 };
 const LOST_RANK = 4;
 const REPORT_LENGTH = 6;
+const nothing = new Float32Array(0);
 
 /** The native failure with what had been sent by then, naming the lost peer instead of its rank within the group. */
 function nameLost(
@@ -107,43 +60,87 @@ function nameLost(
   return new GradmeshError(failure.code, message, { cause: failure, detail });
 }
 
-function groupOf(options: BroadcastOptions): number[] {
-  const { view, rank, members, root } = options;
-  const ids = view.members.map(({ peerId }) => peerId);
-  const unknown = [...(members ?? []), root].find((peerId) => !ids.includes(peerId));
-  if (unknown !== undefined) {
-    throw new GradmeshError("ERR_INVALID_ARGUMENT", `${unknown} is not a member of epoch ${view.epoch}`);
-  }
-  const group = ids.flatMap((peerId, other) => ((members?.includes(peerId) ?? true) ? [other] : []));
-  if (!group.includes(rank) || !group.includes(ids.indexOf(root))) {
-    throw new GradmeshError(
-      "ERR_INVALID_ARGUMENT",
-      "the members of a broadcast must hold this peer and the root",
-    );
-  }
+const invalid = (why: string) => new GradmeshError("ERR_INVALID_ARGUMENT", why);
+
+/** The rank of a peer in the view. @throws ERR_INVALID_ARGUMENT. */
+function rankOf(view: LinkView, peerId: string): number {
+  const rank = view.members.findIndex((member) => member.peerId === peerId);
+  if (rank < 0) throw invalid(`${peerId} is not a member of epoch ${view.epoch}`);
+  return rank;
+}
+
+function groupOf({ view, rank, members, root }: BroadcastOptions): number[] {
+  const named = members?.map((peerId) => rankOf(view, peerId));
+  const group = everyRank(view).filter((other) => named?.includes(other) ?? true);
+  if (!group.includes(rank) || !group.includes(rankOf(view, root)))
+    throw invalid("the members of a broadcast must hold this peer and the root");
   return group;
 }
 
-export function createReducer({ endpoint, links, clock = systemClock }: ReducerOptions): Reducer {
+const everyRank = (view: LinkView) => view.members.map((_, rank) => rank);
+
+/** @throws ERR_INVALID_ARGUMENT unless the order has every rank of the view once. */
+function orderOf(view: LinkView, order?: readonly number[]): readonly number[] {
+  const ranks = everyRank(view);
+  if (order === undefined) return ranks;
+  if (order.length === ranks.length && ranks.every((rank) => order.includes(rank))) return order;
+  throw invalid(`order is ${order.join(", ")}; allowed: every rank from 0 to ${ranks.length - 1} once`);
+}
+
+/** The plan of the call: what it has by rank of the view is put in the order of the schedule. */
+function requestOf({ rank, segmentElements }: CallOptions, call: GroupCall): PlanRequest {
+  const { group, plan, output } = call;
+  const { weights = [], islands = [], held = [], root = group[0]! } = plan;
+  const dtype = dtypeOf(output);
+  const inOrder = <Item>(items: readonly Item[], what: string): Item[] => {
+    if (items.length === 0) return [];
+    if (group.some((member) => items[member] === undefined))
+      throw invalid(`${what} has ${items.length} entries; allowed: one for each rank`);
+    return group.map((member) => items[member]!);
+  };
+  return {
+    ...plainRequest,
+    codec: dtype,
+    ...plan,
+    ranks: group.length,
+    rank: group.indexOf(rank),
+    root: group.indexOf(root),
+    elements: elementsOf(output),
+    segmentElements,
+    dtype,
+    weights: inOrder(weights, "weights"),
+    islands: inOrder(islands, "islands").map((leader) => group.indexOf(leader)),
+    held: inOrder(held, "held").map((ranges) => ranges.map(({ begin, elements }) => ({ begin, elements }))),
+  };
+}
+
+const reducing = ({ codec, reduction = "mean", weights = [] }: ReducingOptions) => ({
+  codec,
+  reduction,
+  weights,
+});
+
+/** The collectives of one peer; plans are kept between calls. */
+export function createReducer(options: ReducerOptions): Reducer {
+  const { endpoint, links, clock = systemClock, plans = new PlanCache() } = options;
+  const describe = options.describeMixing ?? createMixingDescriber();
+
   async function run(options: CallOptions, call: GroupCall): Promise<ReduceReport> {
-    const { view, rank, operation, segmentElements, limitMs, signal } = options;
-    const { group, collective, codec, key, root, input, output } = call;
+    const { view, rank, operation, limitMs, agree = true, signal } = options;
+    const { group, key = unkeyed, input, output } = call;
     const start = clock.now();
     const all = await links.ensure(view, rank, limitMs, signal);
     const left = Math.max(1, Math.ceil(limitMs - (clock.now() - start)));
     const report = new Float64Array(REPORT_LENGTH);
     report[LOST_RANK] = -1;
+    const plan = plans.get(requestOf(options, call));
     const native = {
+      plan,
       links: Int32Array.from(group, (member) => all[member]!),
       operation,
-      collective: collectives[collective].id,
-      rank: group.indexOf(rank),
-      root,
-      codec: openCodec(codec).id,
-      seed: key.seed,
-      step: key.step,
-      segmentElements,
+      ...key,
       limitMs: left,
+      agree,
       input,
       output,
       report,
@@ -153,28 +150,44 @@ export function createReducer({ endpoint, links, clock = systemClock }: ReducerO
     } catch (error) {
       throw nameLost(error, report, view, group);
     }
-    return toReport(report);
+    const salvaged = plan.request.held.some((ranges) => ranges.length > 0);
+    return { ...toReport(report), ...(salvaged ? { reused: plan.reused } : {}) };
   }
 
+  /** A collective of every rank of the view. */
+  const whole = (
+    options: CallOptions & { input: Tensor; output: Tensor; key?: GroupCall["key"] },
+    plan: GroupCall["plan"],
+    order?: readonly number[],
+  ) => {
+    const { view, input, output, key } = options;
+    return run(options, { group: orderOf(view, order), plan, key, input, output });
+  };
+
   return {
-    allReduce(options) {
-      const { collective, codec, key = unkeyed, input, output } = options;
-      const group = options.view.members.map((_, other) => other);
-      return run(options, { group, collective, codec, key, root: 0, input, output });
+    async allReduce(options: AllReduceOptions) {
+      const { collective, order, islands = [], held = [] } = options;
+      return whole(options, { collective, ...reducing(options), islands, held }, order);
     },
+    async reduce(options) {
+      const { view, root, reduction = "mean", weights = [] } = options;
+      const plan = { collective: "tree_reduce", root: rankOf(view, root), reduction, weights } as const;
+      return whole(options, plan);
+    },
+    reduceScatter: async (options) => whole(options, { collective: "reduce_scatter", ...reducing(options) }),
+    allGather: async (options) => whole(options, { collective: "all_gather", codec: options.codec }),
     async broadcast(options) {
-      const { view, root, input, output } = options;
+      const { view, root, collective = "broadcast", input, output } = options;
       const group = groupOf(options);
-      const rootRank = group.findIndex((member) => view.members[member]?.peerId === root);
-      return run(options, {
-        group,
-        collective: "broadcast",
-        codec: "fp32",
-        key: unkeyed,
-        root: rootRank,
-        input,
-        output,
-      });
+      return run(options, { group, plan: { collective, root: rankOf(view, root) }, input, output });
     },
+    barrier: async (options) =>
+      whole({ ...options, input: nothing, output: nothing }, { collective: "barrier" }),
+    async mix(options) {
+      const { codec, topology, round, view } = options;
+      const report = await whole(options, { collective: "mix", codec, topology, round });
+      return { ...report, mixing: await describe(topology, view.members.length, round) };
+    },
+    close: () => plans.clear(),
   };
 }

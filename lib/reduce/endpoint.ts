@@ -1,7 +1,18 @@
 /** The native endpoint as an object: it owns the bulk socket, the links and the thread that serves them. */
 import { GradmeshError } from "../base/errors.js";
-import type { BulkEndpoint, DialTarget, Encryption } from "../group/links.js";
+import type {
+  BulkEndpoint,
+  DialTarget,
+  Encryption,
+  LinkBurst,
+  LinkMeasure,
+  LinkSecrets,
+} from "../group/links.js";
 import { native, withCancel } from "../native/load.js";
+import type { Plan } from "./plan.js";
+import { bytesOf, checkAlike, type DeviceTensor, isDeviceTensor, type Range, type Tensor } from "./tensor.js";
+
+export type { DeviceTensor, Tensor } from "./tensor.js";
 
 export interface EndpointOptions {
   /** A numeric address of this machine, and a port; port 0 picks one. */
@@ -10,33 +21,25 @@ export interface EndpointOptions {
   /** A peer that is silent for so long in the middle of a collective is lost. */
   silenceLimitMs: number;
   encryption: Encryption;
+  /** TCP's congestion control by name, as in "bbr". Default: the system's. */
+  congestionControl?: string;
 }
 
-/** Float32 elements in a GPU's memory that somebody else owns, as a framework's data pointer names them. */
-export interface DeviceTensor {
-  /** The GPU's number. */
-  device: number;
-  /** A device address, a multiple of 16. */
-  address: number;
-  elements: number;
-}
-
-/** What a collective reads or writes: memory of this machine, or of its GPU. */
-export type Tensor = Float32Array | DeviceTensor;
-
-/** The arguments of one native collective; rank, root and lost rank count within `links`. */
+/** The arguments of one native collective; the lost rank counts within `links`. */
 export interface CollectiveCall {
+  plan: Plan;
+  /** By rank, -1 at one's own. */
   links: Int32Array;
+  /** A number of its own, the same on every rank, and above all earlier ones. */
   operation: number;
-  collective: number;
-  rank: number;
-  root: number;
-  codec: number;
   /** Key the codec's random numbers; the same on every rank. */
   seed: number;
   step: number;
-  segmentElements: number;
   limitMs: number;
+  /**
+   * Succeed only when every rank is done: one more one-way delay, for callers without a vote of their own. Default: true.
+   */
+  agree?: boolean;
   /** Both on the host, or both on the same GPU: complete there when the call is made, and kept until it ends. */
   input: Tensor;
   output: Tensor;
@@ -60,27 +63,16 @@ export interface EndpointStats {
   refused: Record<string, number>;
 }
 
-/** @throws ERR_INVALID_ARGUMENT unless both lie on one GPU and are as long as each other. */
-function deviceArguments(input: Tensor, output: Tensor) {
-  if (input instanceof Float32Array || output instanceof Float32Array || input.device !== output.device)
-    throw new GradmeshError(
-      "ERR_INVALID_ARGUMENT",
-      "input and output lie on different devices; allowed: both on the host, or both on the same GPU",
-    );
-  if (input.elements !== output.elements)
-    throw new GradmeshError(
-      "ERR_INVALID_ARGUMENT",
-      `input has ${input.elements} elements and output ${output.elements}; allowed: the same`,
-    );
-  return [input.device, input.address, output.address, input.elements] as const;
-}
-
 export class Endpoint implements BulkEndpoint {
   #handle: number | undefined;
 
-  /** @throws ERR_IO when the port is taken or the address is not this machine's. */
-  constructor({ host, port, silenceLimitMs, encryption }: EndpointOptions) {
-    this.#handle = native.endpointCreate(host, port, silenceLimitMs, encryption !== "none");
+  /**
+   * @throws ERR_IO when the port is taken or the address is not this machine's; ERR_INVALID_ARGUMENT for a congestion
+   * control that the system lacks.
+   */
+  constructor({ host, port, silenceLimitMs, encryption, congestionControl = "" }: EndpointOptions) {
+    const encrypted = encryption !== "none";
+    this.#handle = native.endpointCreate(host, port, silenceLimitMs, encrypted, congestionControl);
   }
 
   get #open(): number {
@@ -92,14 +84,14 @@ export class Endpoint implements BulkEndpoint {
     return native.endpointPort(this.#open);
   }
 
-  expect(ticket: Uint8Array, sendKey: Uint8Array, receiveKey: Uint8Array, limitMs: number): number {
-    return native.endpointExpect(this.#open, ticket, sendKey, receiveKey, limitMs);
+  expect({ ticket, sendKey, receiveKey, streams }: LinkSecrets, limitMs: number): number {
+    return native.endpointExpect(this.#open, ticket, sendKey, receiveKey, streams, limitMs);
   }
 
   async dial(target: DialTarget, limitMs: number, signal?: AbortSignal): Promise<number> {
-    const { host, port, ticket, sendKey, receiveKey } = target;
+    const { host, port, ticket, sendKey, receiveKey, streams } = target;
     return withCancel(signal, (cancel) =>
-      native.endpointDial(this.#open, host, port, ticket, sendKey, receiveKey, limitMs, cancel),
+      native.endpointDial(this.#open, host, port, ticket, sendKey, receiveKey, streams, limitMs, cancel),
     );
   }
 
@@ -112,33 +104,48 @@ export class Endpoint implements BulkEndpoint {
     if (this.#handle !== undefined) native.linkClose(this.#handle, link);
   }
 
+  /** @throws ERR_PEER_LOST, ERR_TIMEOUT, ERR_INVALID_ARGUMENT for a link that is not open; the signal's reason. */
+  async probe(link: number, burst: LinkBurst, signal?: AbortSignal): Promise<LinkMeasure> {
+    const { bytes, streams, pings, limitMs } = burst;
+    const result = new Float64Array(4);
+    await withCancel(signal, (cancel) =>
+      native.linkProbe(this.#open, link, bytes, streams, pings, limitMs, result, cancel),
+    );
+    const [roundTripSeconds = 0, medianSeconds = 0, bytesPerSecond = 0, bytesArrived = 0] = result;
+    return { roundTripSeconds, medianSeconds, bytesPerSecond, bytesArrived };
+  }
+
+  /** How many of a link's streams carry data from now on. */
+  async use(link: number, streams: number): Promise<void> {
+    await native.linkUse(this.#open, link, streams);
+  }
+
+  /** What may leave on all links together, in bytes per second; 0: no limit. */
+  pace(bytesPerSecond: number): void {
+    native.endpointPace(this.#open, bytesPerSecond);
+  }
+
   /** Rejects with the native code; the report is filled all the same. */
   async run(call: CollectiveCall, signal?: AbortSignal): Promise<void> {
-    const {
-      links,
-      operation,
-      collective,
-      rank,
-      root,
-      codec,
-      seed,
-      step,
-      segmentElements,
-      limitMs,
-      input,
-      output,
-      report,
-    } = call;
-    const arguments_ = [links, operation, collective, rank, root, codec, seed, step] as const;
-    const limits = [segmentElements, limitMs] as const;
-    if (input instanceof Float32Array && output instanceof Float32Array)
+    const { plan, links, operation, seed, step, limitMs, agree = true, input, output, report } = call;
+    checkAlike(input, output);
+    const keys = [plan.handle, links, operation, seed, step, limitMs, agree] as const;
+    if (isDeviceTensor(input) || isDeviceTensor(output)) {
+      const { device, address, elements } = input as DeviceTensor;
+      const target = (output as DeviceTensor).address;
       return withCancel(signal, (cancel) =>
-        native.collectiveRun(this.#open, ...arguments_, ...limits, input, output, report, cancel),
+        native.collectiveRunDevice(this.#open, ...keys, device, address, target, elements, report, cancel),
       );
-    const tensors = deviceArguments(input, output);
+    }
     return withCancel(signal, (cancel) =>
-      native.collectiveRunDevice(this.#open, ...arguments_, ...limits, ...tensors, report, cancel),
+      native.collectiveRun(this.#open, ...keys, bytesOf(input), bytesOf(output), report, cancel),
     );
+  }
+
+  /** What of the output of an operation that failed lately is final: what every rank would have got. */
+  finished(operation: number): Range[] {
+    const found = JSON.parse(native.collectiveFinished(this.#open, operation)) as [number, number][];
+    return found.map(([begin, elements]) => ({ begin, elements }));
   }
 
   stats(): EndpointStats {

@@ -1,5 +1,6 @@
 /** The schema of the run's config: every key with its default, its allowed values and its meaning. */
 import { z } from "zod";
+import { STREAMS_MAX } from "../group/link-messages.js";
 import { strategyOptions } from "../strategy/registry.js";
 
 const integer = (least: number, most: number, value: number, meaning: string) =>
@@ -38,6 +39,44 @@ const network = z.strictObject({
     .multipleOf(256)
     .default(65_536)
     .describe("elements sent as one piece, so that coding, sending and receiving overlap"),
+  streams: z
+    .union([z.enum(["auto"]), z.int().min(1).max(STREAMS_MAX)])
+    .default("auto")
+    .describe("TCP sockets of a bulk link; auto: by its round trip, and then by probe"),
+  congestionControl: z
+    .string()
+    .max(15)
+    .default("")
+    .meta({ allowed: "the name of one that the system has, or empty" })
+    .describe("of TCP on the bulk links, as in bbr; empty: the system's"),
+  paceMbit: z
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .default(0)
+    .describe("Mbit/s that this peer's training traffic may take; 0: all there is"),
+  probeShare: z
+    .number()
+    .min(0)
+    .max(0.2)
+    .default(0.01)
+    .describe("share of a link that measuring it may take; 0: links are not measured"),
+  dialable: z
+    .boolean()
+    .default(true)
+    .describe("whether others can open connections to this peer; false behind NAT: it opens them itself"),
+  onLoss: z
+    .enum(["exact", "salvage"])
+    .default("exact")
+    .describe(
+      "after a peer is lost in an all-reduce: exact runs it again with the others; salvage keeps what was finished, the lost peer's part included",
+    ),
+  slowLimitMs: integer(
+    0,
+    86_400_000,
+    0,
+    "a peer so much later than the median is left out of a round, its work goes into its next one; 0: never",
+  ),
   silenceLimitMs: milliseconds(5_000, "a peer that sends nothing for so long in a collective is lost"),
   roundLimitMs: milliseconds(600_000, "a peer that does not finish its inner steps in this time is left out"),
   reconnectLimitMs: milliseconds(60_000, "time to reach the coordinator again after a lost connection"),
@@ -100,6 +139,7 @@ function allowedWords(node: JsonSchema): string {
   if (node.type === "string") return `text of 1 to ${node.maxLength} characters`;
   if (node.type === "object") return "an object";
   if (node.type === "null") return "null";
+  if (node.type === "boolean") return "true or false";
   const kind = node.multipleOf === undefined ? "integer" : `multiple of ${node.multipleOf}`;
   const subject = node.type === "integer" ? (kind === "integer" ? "an integer" : `a ${kind}`) : "a number";
   const upper =

@@ -30,10 +30,10 @@ const crossRules: readonly CrossRule[] = [
   {
     keys: ["strategy.collective", "strategy.codec"],
     check: ({ strategy: { collective, codec } }) =>
-      collective !== "ring" || openCodec(codec).identity
+      collective !== "halving_doubling" || openCodec(codec).identity
         ? null
-        : `strategy.codec: "${codec}"; allowed with the collective "ring": ${identityCodecs()} (a ring adds float32 ` +
-          'sums on the way); or set strategy.collective to "direct"',
+        : `strategy.codec: "${codec}"; allowed with the collective "halving_doubling": ${identityCodecs()} (it adds ` +
+          'float32 sums on the way); or set strategy.collective to "direct"',
   },
   {
     keys: ["strategy.momentumStart", "strategy.momentumEnd"],
@@ -167,14 +167,15 @@ export async function loadConfig(path: string): Promise<RunConfig> {
  */
 export function runRecipe(config: RunConfig, fingerprint: string): string {
   const { seed, rounds, peersMin, peersMax, strategy } = config;
+  const { encryption, segmentElements, onLoss } = config.network;
   return canonicalDigest({
-    format: "gradmesh-recipe-1",
+    format: "gradmesh-recipe-2",
     seed,
     rounds,
     peersMin,
     peersMax,
     strategy,
     trainer: { module: config.trainer.module, fingerprint },
-    network: { encryption: config.network.encryption, segmentElements: config.network.segmentElements },
+    network: { encryption, segmentElements, onLoss },
   });
 }

@@ -18,6 +18,10 @@ export interface LocalChoices {
   /** Of libp2p, and of the bulk links; 0 picks one. Default: the config's for the first peer, 0 for a joiner. */
   controlPort?: number;
   bulkPort?: number;
+  /** False behind NAT: nobody can open a connection to this peer, so it opens them. Default: the config's. */
+  dialable?: boolean;
+  /** Mbit/s that this peer's training traffic may take; 0: all there is. Default: the config's. */
+  paceMbit?: number;
   threads?: number;
   /** Where inner steps run: "cpu" (the default), "cuda" (the first GPU) or "cuda:<index>". */
   device?: string;
@@ -42,6 +46,7 @@ interface Defaults {
   advertiseHost: string | null;
   controlPort: number;
   bulkPort: number;
+  dialable: boolean;
 }
 
 function peerOptions(choices: LocalChoices, defaults: Defaults) {
@@ -51,6 +56,7 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
     host: choices.host ?? defaults.host,
     port: choices.controlPort ?? defaults.controlPort,
     advertiseHost: choices.advertiseHost ?? defaults.advertiseHost,
+    dialable: choices.dialable ?? defaults.dialable,
   };
   return {
     folder: choices.folder,
@@ -61,6 +67,8 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
         host: listen.host,
         advertiseHost: listen.advertiseHost,
         bulkPort: choices.bulkPort ?? defaults.bulkPort,
+        dialable: listen.dialable,
+        paceMbit: choices.paceMbit ?? network.paceMbit,
       },
       threads: choices.threads ?? trainer.threads,
       device: choices.device ?? "cpu",
@@ -81,8 +89,8 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
  */
 export async function startRun(config: unknown, choices: LocalChoices): Promise<PeerResult> {
   const checked = parseConfig(config);
-  const { host, advertiseHost, controlPort, bulkPort } = checked.network;
-  const defaults = { host, advertiseHost, controlPort, bulkPort };
+  const { host, advertiseHost, controlPort, bulkPort, dialable } = checked.network;
+  const defaults = { host, advertiseHost, controlPort, bulkPort, dialable };
   return runPeer({ ...peerOptions(choices, defaults), role: { kind: "first", config: checked } });
 }
 
@@ -93,6 +101,7 @@ export async function startRun(config: unknown, choices: LocalChoices): Promise<
  */
 export async function joinRun(ticket: string, choices: LocalChoices): Promise<PeerResult> {
   const { addresses } = parseTicket(ticket);
-  const defaults = { host: listenHost(addresses), advertiseHost: null, controlPort: 0, bulkPort: 0 };
+  const host = listenHost(addresses);
+  const defaults = { host, advertiseHost: null, controlPort: 0, bulkPort: 0, dialable: true };
   return runPeer({ ...peerOptions(choices, defaults), role: { kind: "join", ticket } });
 }

@@ -1,5 +1,7 @@
 /** What a peer tells about its run as it goes: the lines of `--json`, and what progress and reports are made of. */
 
+import type { MembershipChange } from "../group/messages.js";
+
 /** How a round's wall time was spent, in seconds. */
 export interface RoundSeconds {
   /** Inner steps. */
@@ -39,6 +41,41 @@ export type RunEvent =
       lost: string[];
       reason: string;
     }
+  /** The link to another peer was measured. */
+  | {
+      type: "link";
+      peer: string;
+      to: string;
+      /** From this peer to the other. */
+      bytesPerSecond: number;
+      roundTripSeconds: number;
+      /** Its sockets, and how many of them carry data. */
+      streams: number;
+      streamsUsed: number;
+    }
+  /** Under collective "auto": what is used from this round on, and why. */
+  | { type: "chosen"; peer: string; round: number; collective: string; reason: string }
+  /** Under onLoss "salvage": `kept` of the result's elements are of the attempt that failed. */
+  | {
+      type: "salvaged";
+      peer: string;
+      epoch: number;
+      round: number;
+      elements: number;
+      kept: number;
+      /** How many peers contributed to each part of the result. */
+      parts: { begin: number; elements: number; peers: number }[];
+    }
+  /** This peer was too slow for round `from`; its inner steps go into its contribution to round `into`. */
+  | {
+      type: "carried";
+      peer: string;
+      from: number;
+      into: number;
+      steps: number;
+      /** Euclidean norm of the pseudo-gradient that is carried. */
+      norm: number;
+    }
   | { type: "synced"; peer: string; round: number; source: string; bytes: number; seconds: number }
   | {
       type: "round";
@@ -54,7 +91,7 @@ export type RunEvent =
       seconds: RoundSeconds;
       stateDigest: string;
     }
-  | { type: "membership"; change: "joined" | "left" | "lost"; subject: string; reason: string; epoch: number }
+  | { type: "membership"; change: MembershipChange; subject: string; reason: string; epoch: number }
   | { type: "checkpoint"; peer: string; round: number; path: string }
   /** Something went wrong that the peer can do without; it goes on. */
   | { type: "warning"; peer: string; round: number; code: string; reason: string }

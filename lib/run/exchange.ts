@@ -1,6 +1,7 @@
 /** What a peer does with one view: catch others up or be caught up, take the inner steps, all-reduce, and vote. */
 import { constants } from "node:os";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
+import type { Prober } from "../group/link-prober.js";
 import type { LiveView, Member } from "../group/member.js";
 import { native } from "../native/load.js";
 import type { ReduceReport, Reducer } from "../reduce/all-reduce.js";
@@ -8,6 +9,7 @@ import type { Endpoint } from "../reduce/endpoint.js";
 import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
 import type { Replica, Trained } from "./replica.js";
+import { RoundReduce } from "./round-reduce.js";
 
 /** For tests and the demo: in round `round`'s all-reduce, after `steps` steps, this process gets `signal`. */
 export interface FaultPlan {
@@ -29,6 +31,8 @@ export interface RoundAccount {
   bytesRetried: number;
   /** Native seconds of the collective that gave the result. */
   reduceSeconds: number;
+  /** An all-reduce of the round was begun, so that others may hold this peer's contribution. */
+  attempted: boolean;
 }
 
 export interface ExchangeOptions {
@@ -39,12 +43,14 @@ export interface ExchangeOptions {
   /** This peer's id. */
   self: string;
   network: RunConfig["network"];
+  /** Measures the links while this does not need them. */
+  prober: Prober;
   fault: FaultPlan | null;
   emit: EventSink;
 }
 
 /** Collectives of one view, in the order of their operation ids. */
-const operations = { anchor: 0, momentum: 1, reduce: 2 } as const;
+const operations = { anchor: 0, momentum: 1, kept: 2, reduce: 3 } as const;
 const OPERATIONS_PER_ROUND = 4;
 
 /** Ascends with epoch, round and kind; below 2^53 for 2^21 epochs of 2^30 rounds. */
@@ -56,10 +62,12 @@ const sentBytes = (report: ReduceReport) => report.bytesSent + report.bytesFrami
 
 export class Exchange {
   readonly #options: ExchangeOptions;
+  readonly #reducing: RoundReduce;
   #account: RoundAccount;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
+    this.#reducing = new RoundReduce(options);
     this.#account = emptyAccount(-1);
   }
 
@@ -75,7 +83,11 @@ export class Exchange {
   async run(view: LiveView): Promise<void> {
     const { replica, self } = this.#options;
     if (view.signal.aborted) return;
-    if (this.#account.round !== view.round) this.#account = emptyAccount(view.round);
+    if (this.#account.round !== view.round) {
+      await this.#carryOver(view);
+      this.#account = emptyAccount(view.round);
+      this.#reducing.forget();
+    }
     const target = view.sync?.targets.includes(self) ?? false;
     if (target && !(await this.#receiveState(view))) return;
     if (replica.standing.round !== view.round)
@@ -88,9 +100,20 @@ export class Exchange {
     if (!view.signal.aborted) await this.#reduce(view);
   }
 
+  /** Work on an earlier round that nobody was given, because this peer was too slow, goes into the next contribution. */
+  async #carryOver(view: LiveView): Promise<void> {
+    const { replica, network, self, emit } = this.#options;
+    const { round, trained, attempted } = this.#account;
+    if (network.slowLimitMs === 0 || trained === null || attempted) return;
+    const norm = await replica.carryOver();
+    emit({ type: "carried", peer: self, from: round, into: view.round, steps: trained.steps, norm });
+  }
+
   async #train(view: LiveView): Promise<void> {
-    const { replica, self, emit } = this.#options;
+    const { replica, member, self, emit } = this.#options;
+    const { epoch, round } = view;
     const trained = await replica.train();
+    member.finished({ epoch, round });
     if (this.#account.trained !== null) return;
     this.#account.trained = trained;
     this.#account.trainedAt = performance.now();
@@ -103,23 +126,20 @@ export class Exchange {
   }
 
   async #reduce(view: LiveView): Promise<void> {
-    const { replica, reducer, endpoint, member, network, fault } = this.#options;
-    const { collective, codec } = replica.strategy.recipe;
-    if (collective === "broadcast") throw new GradmeshError("ERR_CONFIG", "a broadcast is no reduction");
+    const { replica, endpoint, member, network, fault } = this.#options;
     const operation = operationId(view, "reduce");
     if (fault !== null && fault.round === view.round + 1)
       endpoint.fault(operation, fault.steps, constants.signals[fault.signal]);
     const { epoch, round } = view;
+    this.#account.attempted = true;
+    // A peer may wait for slower ones as long as the run's rule for a round allows.
+    const waiting = { limitMs: network.roundLimitMs };
+    this.#options.prober.pause();
     try {
-      const report = await reducer.allReduce({
-        ...this.#call(view, operation),
-        // A peer may wait for slower ones as long as the run's rule for a round allows.
-        limitMs: network.roundLimitMs,
-        collective,
-        codec,
-        key: { seed: replica.random.seed, step: round },
-        input: replica.delta,
-        output: replica.mean,
+      const report = await this.#reducing.run(view, {
+        kept: { ...this.#call(view, operationId(view, "kept")), ...waiting },
+        // The members' votes decide whether all are done.
+        reduce: { ...this.#call(view, operation), ...waiting, agree: false },
       });
       this.#account.bytesSent += sentBytes(report);
       this.#account.reduceSeconds = report.seconds;
@@ -128,6 +148,7 @@ export class Exchange {
     } catch (error) {
       this.#voteFailed(view, asGradmeshError(error));
     }
+    this.#options.prober.resume();
   }
 
   #voteFailed(view: LiveView, error: GradmeshError): void {
@@ -156,9 +177,11 @@ export class Exchange {
 
   /** Anchor and momentum, one broadcast each; `mean` stands in for the buffer that a side does not need. */
   async #transfer(view: LiveView, shared: readonly Float32Array[], sending: boolean): Promise<number> {
-    const { replica, reducer } = this.#options;
+    const { replica, reducer, prober } = this.#options;
     const { source, targets } = view.sync!;
     let bytes = 0;
+    this.#reducing.forget();
+    prober.pause();
     for (const [index, kind] of (["anchor", "momentum"] as const).entries()) {
       const tensor = shared[index]!;
       // `mean` is free until the round's all-reduce.
@@ -215,5 +238,13 @@ function failureOf(view: LiveView, error: GradmeshError): { code: string; lost: 
 }
 
 function emptyAccount(round: number): RoundAccount {
-  return { round, trained: null, trainedAt: 0, bytesSent: 0, bytesRetried: 0, reduceSeconds: 0 };
+  return {
+    round,
+    trained: null,
+    trainedAt: 0,
+    bytesSent: 0,
+    bytesRetried: 0,
+    reduceSeconds: 0,
+    attempted: false,
+  };
 }

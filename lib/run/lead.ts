@@ -47,6 +47,7 @@ function charterOf(
       beatMs: network.silenceLimitMs / BEATS_PER_SILENCE,
       silenceLimitMs: network.silenceLimitMs,
       roundLimitMs: network.roundLimitMs,
+      slowLimitMs: network.slowLimitMs,
       syncLimitMs: network.operationLimitMs,
       recoverLimitMs: network.recoverLimitMs,
     },

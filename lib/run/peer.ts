@@ -23,7 +23,7 @@ export interface PeerOptions {
   /** What this peer decides for itself, given the run's config. */
   local(config: RunConfig): LocalOptions;
   /** The address to listen on before the run's config is known. */
-  listen: { host: string; port: number; advertiseHost: string | null };
+  listen: { host: string; port: number; advertiseHost: string | null; dialable: boolean };
   checkpoint: LoadedCheckpoint | null;
   fault: FaultPlan | null;
   emit: EventSink;
@@ -119,6 +119,7 @@ class Peer {
       standing: () => ({
         recipeDigest: this.#training?.recipe ?? null,
         addresses: host.addresses(),
+        dialable: this.#options.listen.dialable,
         ...(this.#training?.replica.standing ?? { round: -1, stateDigest: null }),
       }),
       clock: systemClock,

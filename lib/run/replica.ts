@@ -53,6 +53,8 @@ export class Replica {
   #standing: Standing = { round: 0, stateDigest: null };
   /** The round whose inner steps are being taken or are done, and their outcome. */
   #training: { round: number; outcome: Promise<Trained> } | null = null;
+  /** Pseudo-gradients of rounds that this peer was too slow for, float32 [n]; a crash loses them. */
+  #carried: Float32Array | null = null;
 
   private constructor(options: ReplicaOptions, trainer: Trainer, strategy: Strategy) {
     this.#config = options.config;
@@ -139,14 +141,33 @@ export class Replica {
       sum += (await trainerWork(`in step ${step}`, () => this.#trainer.step({ step, last }))).loss;
     }
     await this.#outer.pseudoGradient(this.#trainer.parameters, this.delta);
+    if (this.#carried !== null) await this.#outer.add(this.delta, this.#carried);
     const steps = step - first;
     return { loss: sum / steps, steps, seconds: (performance.now() - startedAt) / 1000 };
+  }
+
+  /**
+   * Keeps the pseudo-gradient of a round that went on without this peer, what it had carried into it included: it is
+   * added to the next one, until a round commits with it. Gives its Euclidean norm.
+   */
+  async carryOver(): Promise<number> {
+    this.#carried ??= new Float32Array(this.delta.length);
+    this.#carried.set(this.delta);
+    let squares = 0;
+    for (const value of this.delta) squares += value * value;
+    return Math.sqrt(squares);
+  }
+
+  /** Takes over what a replica with another shard had carried. */
+  inherit(from: Replica): void {
+    this.#carried = from.#carried;
   }
 
   /** Takes the outer step with `mean`; the round is over. */
   async apply(): Promise<void> {
     const { round } = this.#standing;
     await this.#outer.apply(this.mean, round, this.#trainer.parameters);
+    this.#carried = null;
     this.#trainer.parametersChanged?.();
     await this.#settle(round + 1);
   }

@@ -1,11 +1,14 @@
 /** A peer's training from the welcome on: its replica, its links, the work on views and commits, its checkpoints. */
+
+import { systemClock } from "../base/clock.js";
 import { type LoadedCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
+import { createProber, type Prober } from "../group/link-prober.js";
 import { type BulkLinks, createBulkLinks } from "../group/links.js";
 import type { LiveView, Member } from "../group/member.js";
 import type { Commit, Welcome } from "../group/messages.js";
 import { native } from "../native/load.js";
 import type { Host } from "../peer/host.js";
-import { createReducer } from "../reduce/all-reduce.js";
+import { createReducer, type Reducer } from "../reduce/all-reduce.js";
 import { Endpoint } from "../reduce/endpoint.js";
 import { parseConfig, type RunConfig, runRecipe } from "./config.js";
 import type { EventSink, RunEvent } from "./events.js";
@@ -41,6 +44,8 @@ export class Training {
   readonly #local: LocalOptions;
   readonly #endpoint: Endpoint;
   readonly #links: BulkLinks;
+  readonly #prober: Prober;
+  readonly #reducer: Reducer;
   #replica: Replica;
   #exchange: Exchange;
   /** Who has which shard, by the last view. */
@@ -60,6 +65,8 @@ export class Training {
     this.#replica = replica;
     this.#endpoint = endpoint;
     this.#links = links;
+    this.#prober = this.#newProber();
+    this.#reducer = createReducer({ endpoint, links });
     this.#exchange = this.#newExchange();
   }
 
@@ -78,8 +85,11 @@ export class Training {
       port: network.bulkPort,
       silenceLimitMs: network.silenceLimitMs,
       encryption,
+      congestionControl: network.congestionControl,
     });
-    const links = await createBulkLinks({ host, endpoint, runId, encryption });
+    endpoint.pace(Math.round((network.paceMbit * 1e6) / 8));
+    const { streams } = network;
+    const links = await createBulkLinks({ host, endpoint, runId, encryption, streams });
     return new Training(options, config, replica, endpoint, links);
   }
 
@@ -87,11 +97,29 @@ export class Training {
     return this.#replica;
   }
 
+  /** What it measures goes to the coordinator, which tells all members. */
+  #newProber(): Prober {
+    const { member, host, emit } = this.#options;
+    const peer = host.peerId;
+    return createProber({
+      self: peer,
+      endpoint: this.#endpoint,
+      links: () => this.#links.open(),
+      clock: systemClock,
+      share: this.config.network.probeShare,
+      report: ({ peerId, bytesPerSecond, seconds, ...rest }) => {
+        member.links([{ peerId, bytesPerSecond, seconds }]);
+        emit({ type: "link", peer, to: peerId, bytesPerSecond, ...rest });
+      },
+    });
+  }
+
   #newExchange(): Exchange {
     const { member, host, fault, emit } = this.#options;
     return new Exchange({
+      prober: this.#prober,
       replica: this.#replica,
-      reducer: createReducer({ endpoint: this.#endpoint, links: this.#links }),
+      reducer: this.#reducer,
       endpoint: this.#endpoint,
       member,
       self: host.peerId,
@@ -121,6 +149,7 @@ export class Training {
       await replica.adopt(round, async (shared) => {
         for (const [index, tensor] of shared.entries()) tensor.set(old.shared[index]!);
       });
+    replica.inherit(old);
     this.#replica = replica;
     this.#exchange = this.#newExchange();
     await old.close();
@@ -182,12 +211,14 @@ export class Training {
 
   /** Ends the links first, so that a collective under way ends too. */
   async disconnect(): Promise<void> {
+    this.#prober.close();
     await this.#links.close();
     this.#endpoint.close();
   }
 
   /** Frees the model, once no work is under way. */
   async close(): Promise<void> {
+    this.#reducer.close();
     await this.#replica.close();
   }
 }

@@ -3,11 +3,12 @@ import { z } from "zod";
 import { GradmeshError } from "../base/errors.js";
 import { collectives } from "../native/abi.gen.js";
 import { codecsThat, openCodec } from "../native/codec.js";
+import { allReduceCollectives } from "../reduce/calls.js";
 import { codecOption, parseOptions } from "./options.js";
 import { momentumAt, type Recipe, type Strategy } from "./strategy.js";
 
-/** The collectives that end with every rank holding the mean. */
-const meanCollectives = ["ring", "direct"] as const;
+/** The collectives that end with every rank holding the mean, and their choice by what the links were measured to be. */
+const meanCollectives = ["auto", ...allReduceCollectives] as const;
 
 const momentum = z.number().min(0).lt(1);
 
@@ -35,13 +36,16 @@ export const dilocoOptions = z.strictObject({
     .default(10)
     .describe("rounds in which the momentum rises from start to end"),
   codec: codecOption("int8_block", "how pseudo-gradients are coded on the wire"),
-  collective: z.enum(meanCollectives).default("direct").describe("the all-reduce algorithm"),
+  collective: z
+    .enum(meanCollectives)
+    .default("direct")
+    .describe("the all-reduce algorithm; auto: the fastest by the measured links"),
 });
 
 /** A recipe from a run's options. @throws ERR_CONFIG naming the key and the allowed values. */
 export function dilocoRecipe(options: unknown): Recipe {
   const { name, innerSteps, codec, collective, ...outer } = parseOptions(dilocoOptions, options, "strategy");
-  if (!collectives[collective].coded && !openCodec(codec).identity) {
+  if (collective !== "auto" && !collectives[collective].coded && !openCodec(codec).identity) {
     throw new GradmeshError(
       "ERR_CONFIG",
       `strategy.codec is "${codec}": collective "${collective}" adds float32 sums on the way and takes only ` +
@@ -87,7 +91,8 @@ export function diloco(options: unknown): Strategy {
       ];
     },
     cost({ parameters, peers, rank, collectiveCost }) {
-      const { latencySteps, bytesSent } = collectiveCost(collective, codec, peers, rank, parameters);
+      const assumed = collective === "auto" ? "direct" : collective;
+      const { latencySteps, bytesSent } = collectiveCost(assumed, codec, peers, rank, parameters);
       return { bytesPerStep: bytesSent / trigger.steps, latencyStepsPerStep: latencySteps / trigger.steps };
     },
   };

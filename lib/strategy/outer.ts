@@ -2,7 +2,7 @@
 import { GradmeshError } from "../base/errors.js";
 import { GraphBuilder } from "../tensor/builder.js";
 import type { Graph } from "../tensor/graph.js";
-import { copy, nesterov, subtract } from "../tensor/operators.js";
+import { add, copy, nesterov, subtract } from "../tensor/operators.js";
 import { momentumAt, type NesterovOuter } from "./strategy.js";
 
 /**
@@ -19,6 +19,9 @@ export class OuterOptimizer {
   readonly #difference: Graph;
   readonly #step: Graph;
   readonly #copy: Graph;
+  /** Made when it is first needed. */
+  #sum: Graph | null = null;
+  readonly #threads: number;
 
   constructor(elements: number, recipe: NesterovOuter, threads: number) {
     if (!Number.isSafeInteger(elements) || elements < 1) {
@@ -33,6 +36,7 @@ export class OuterOptimizer {
     this.#difference = differenceGraph(elements, threads);
     this.#step = stepGraph(elements, threads);
     this.#copy = copyGraph(elements, threads);
+    this.#threads = threads;
   }
 
   /** The anchor becomes these parameters, the momentum zero: how a run starts. */
@@ -57,13 +61,21 @@ export class OuterOptimizer {
     await this.#step.run({ gradient: meanDelta, schedule: this.#schedule, anchor, momentum, parameters });
   }
 
+  /** target = target + other, each float32 [n]. */
+  async add(target: Float32Array, other: Float32Array): Promise<void> {
+    this.#sum ??= sumGraph(this.anchor.length, this.#threads);
+    const sum = new Float32Array(target.length);
+    await this.#sum.run({ target, other, sum });
+    target.set(sum);
+  }
+
   /** parameters = anchor, after a state was restored into the anchor. */
   async reset(parameters: Float32Array): Promise<void> {
     await this.#copy.run({ source: this.anchor, target: parameters });
   }
 
   close(): void {
-    for (const graph of [this.#difference, this.#step, this.#copy]) graph.close();
+    for (const graph of [this.#difference, this.#step, this.#copy, this.#sum]) graph?.close();
   }
 }
 
@@ -81,6 +93,13 @@ function stepGraph(elements: number, threads: number): Graph {
   const state = { parameters: tensor("anchor"), momentum: tensor("momentum") };
   nesterov(graph, inputs, state);
   copy(graph, state.parameters, tensor("parameters"));
+  return graph.build(threads);
+}
+
+function sumGraph(elements: number, threads: number): Graph {
+  const graph = new GraphBuilder();
+  const tensor = (name: string) => graph.view(graph.binding(name, elements), [elements]);
+  add(graph, tensor("target"), tensor("other"), tensor("sum"));
   return graph.build(threads);
 }
 

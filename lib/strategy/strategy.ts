@@ -3,6 +3,7 @@
  * the agreed view, the same on every peer. It never touches a tensor or the network.
  */
 import type { CollectiveName } from "../native/abi.gen.js";
+import type { AllReduceCollective } from "../reduce/calls.js";
 
 /** When peers exchange: after every so many inner steps. */
 export interface EveryTrigger {
@@ -34,7 +35,8 @@ export interface Recipe {
   readonly feedback: "none";
   /** Its specification. */
   readonly codec: string;
-  readonly collective: CollectiveName;
+  /** auto: chosen each round from the links as they were measured. */
+  readonly collective: AllReduceCollective | "auto";
   readonly aggregate: "mean";
   readonly outer: NesterovOuter;
   /** Inner steps between sending and applying. */
@@ -57,7 +59,7 @@ export type Action =
       readonly source: Recipe["source"];
       readonly fragment: Recipe["fragments"];
       readonly codec: string;
-      readonly collective: CollectiveName;
+      readonly collective: Recipe["collective"];
       readonly aggregate: Recipe["aggregate"];
     }
   | {
@@ -68,7 +70,7 @@ export type Action =
     }
   | { readonly kind: "commit"; readonly round: number };
 
-/** Latency steps and payload bytes sent by one rank in one collective; native.collectiveCost knows it. */
+/** Latency steps and payload bytes sent by one rank in one collective; planCost (lib/reduce/plan.ts) knows it. */
 export type CollectiveCost = (
   collective: CollectiveName,
   codec: string,

@@ -1,12 +1,15 @@
-/** The GPT as a trainer of one's own that fails on one shard at one step, or counts what its process holds. */
+/** The GPT as a trainer of one's own that fails, or is slow, on one shard at one step, or counts what its process holds. */
 import { appendFileSync, readdirSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { createTrainer as createGpt } from "../../lib/trainer/gpt.js";
 import type { Trainer, TrainerContext } from "../../lib/trainer/trainer.js";
 
 interface OddOptions {
   gpt: unknown;
   /** What goes wrong in the step of this number on this shard. */
-  fault?: { shard: number; step: number; kind: "throw" | "nan" };
+  fault?: { shard: number; step: number; kind: "throw" | "nan" | "slow" };
+  /** A pause in each step, so that a round takes some time. */
+  pauseMs?: number;
   /** Where shard 0 adds a line to at each evaluation: what its process holds. */
   census?: string;
 }
@@ -18,6 +21,9 @@ export interface Census {
   residentBytes: number;
 }
 
+/** How much longer a slow step takes. */
+const SLOW_MS = 3000;
+
 function census(): Census {
   return {
     handles: process.getActiveResourcesInfo().length,
@@ -27,7 +33,7 @@ function census(): Census {
 }
 
 export async function createTrainer(context: TrainerContext): Promise<Trainer> {
-  const { gpt, fault, census: path } = context.options as OddOptions;
+  const { gpt, fault, pauseMs = 0, census: path } = context.options as OddOptions;
   const trainer: Trainer = await createGpt({ ...context, options: gpt });
   return {
     layout: trainer.layout,
@@ -37,8 +43,10 @@ export async function createTrainer(context: TrainerContext): Promise<Trainer> {
     async step(at) {
       const faulty = fault?.shard === context.shard && fault.step === at.step;
       if (faulty && fault.kind === "throw") throw new Error("the data of this shard cannot be read");
+      if (pauseMs > 0) await delay(pauseMs);
+      if (faulty && fault.kind === "slow") await delay(SLOW_MS);
       const result = await trainer.step(at);
-      if (faulty) trainer.parameters[3] = Number.NaN;
+      if (faulty && fault.kind === "nan") trainer.parameters[3] = Number.NaN;
       return result;
     },
     async evaluate(signal) {

@@ -24,7 +24,8 @@ test.after.each(async (context) => {
 
 const hello = {
   type: "hello",
-  version: 1,
+  version: 2,
+  dialable: true,
   runId: "run",
   secret: "secret",
   recipeDigest: "recipe",
@@ -76,9 +77,9 @@ const refusals: [string, unknown[], string, RegExp][] = [
   ["another recipe", [{ ...hello, recipeDigest: "x" }], "ERR_REFUSED", /recipe x is not the run's recipe/],
   [
     "another version",
-    [{ type: "hello", version: 2, new: 1 }],
+    [{ type: "hello", version: 3, new: 1 }],
     "ERR_REFUSED",
-    /speaks version 2 .* the coordinator 1/,
+    /speaks version 3 .* the coordinator 2/,
   ],
   ["no hello first", [{ type: "beat" }], "ERR_PROTOCOL", /beat came before hello/],
   ["bytes", [new Uint8Array(100)], "ERR_PROTOCOL", /does not fit its schema/],
@@ -160,7 +161,7 @@ test("a member hears the code and the reason of a refusal", async ({ swarm }) =>
       swarm.host!.serve(far);
       return near;
     },
-    standing: () => ({ recipeDigest: null, addresses: [], round: -1, stateDigest: null }),
+    standing: () => ({ recipeDigest: null, addresses: [], dialable: true, round: -1, stateDigest: null }),
     clock: swarm.clock,
     reconnectLimitMs: () => 5000,
   };

@@ -14,7 +14,12 @@ test("a new run starts once peersMin peers are there", () => {
   machine.hello("C");
   assert.is(machine.running(), "epoch 1 round 0: A B C");
   assert.is(machine.viewOf("A").sync, null);
-  assert.equal(machine.viewOf("A").members[1], { peerId: "B", addresses: ["/at/B"], shard: 1 });
+  assert.equal(machine.viewOf("A").members[1], {
+    peerId: "B",
+    addresses: ["/at/B"],
+    shard: 1,
+    dialable: true,
+  });
 });
 
 test("rounds go on under one epoch while the members stay", () => {

@@ -1,11 +1,14 @@
 /** Bulk endpoints without sockets, which keep the native one's promises about tickets, so that links are tested alone. */
 import { GradmeshError } from "../../lib/base/errors.js";
-import type { BulkEndpoint, DialTarget } from "../../lib/group/links.js";
+import type { BulkEndpoint, DialTarget, LinkBurst, LinkMeasure, LinkSecrets } from "../../lib/group/links.js";
 
 interface FakeLink {
   state: "expected" | "open" | "closed";
   sendKey: Uint8Array;
   receiveKey: Uint8Array;
+  /** Sockets, and how many of them carry data. */
+  streams: number;
+  used: number;
   other?: FakeLink;
   changed: PromiseWithResolvers<void>;
 }
@@ -18,6 +21,13 @@ export interface FakeEndpoint extends BulkEndpoint {
   /** The keys of a link, to compare both sides. */
   keys(link: number): { sendKey: Uint8Array; receiveKey: Uint8Array };
   isOpen(link: number): boolean;
+  /** The link's sockets and how many of them carry data. */
+  streams(link: number): { streams: number; used: number };
+  /** Nobody can dial it from outside. */
+  blocked: boolean;
+  /** Bursts that were asked for, and what a probe measures. */
+  readonly bursts: (LinkBurst & { link: number })[];
+  measure(burst: LinkBurst & { link: number }): LinkMeasure;
   redeem(ticket: Uint8Array): FakeLink | undefined;
   close(): void;
 }
@@ -44,8 +54,9 @@ export function createFakeNetwork() {
     const tickets = new Map<string, FakeLink>();
     let lastLink = 0;
     let refused = 0;
-    const add = (state: FakeLink["state"], sendKey: Uint8Array, receiveKey: Uint8Array) => {
-      const link: FakeLink = { state, sendKey, receiveKey, changed: Promise.withResolvers<void>() };
+    const add = (state: FakeLink["state"], { sendKey, receiveKey, streams }: LinkSecrets) => {
+      const changed = Promise.withResolvers<void>();
+      const link: FakeLink = { state, sendKey, receiveKey, streams, used: streams, changed };
       lastLink += 1;
       links.set(lastLink, link);
       return { id: lastLink, link };
@@ -60,9 +71,26 @@ export function createFakeNetwork() {
       },
       keys: (link) => links.get(link)!,
       isOpen: (link) => links.get(link)?.state === "open",
-      expect(ticket, sendKey, receiveKey) {
-        const { id, link } = add("expected", sendKey, receiveKey);
-        tickets.set(Buffer.from(ticket).toString("hex"), link);
+      streams: (link) => links.get(link)!,
+      blocked: false,
+      bursts: [],
+      measure: () => ({
+        roundTripSeconds: 0.001,
+        medianSeconds: 0.001,
+        bytesPerSecond: 1e8,
+        bytesArrived: 1,
+      }),
+      async probe(link, burst) {
+        if (links.get(link)?.state !== "open") throw closedError();
+        endpoint.bursts.push({ link, ...burst });
+        return endpoint.measure({ link, ...burst });
+      },
+      async use(link, streams) {
+        links.get(link)!.used = streams;
+      },
+      expect(secrets) {
+        const { id, link } = add("expected", secrets);
+        tickets.set(Buffer.from(secrets.ticket).toString("hex"), link);
         return id;
       },
       redeem(ticket) {
@@ -73,14 +101,16 @@ export function createFakeNetwork() {
         refused += 1;
         return undefined;
       },
-      async dial({ port: target, ticket, sendKey, receiveKey }: DialTarget, _limitMs, signal) {
+      async dial(target: DialTarget, _limitMs, signal) {
         signal?.throwIfAborted();
-        const remote = endpoints.get(target);
-        if (remote === undefined) throw new GradmeshError("ERR_IO", `nobody listens on port ${target}`);
+        const { port: targetPort, ticket } = target;
+        const remote = endpoints.get(targetPort);
+        if (remote === undefined || remote.blocked)
+          throw new GradmeshError("ERR_IO", `nobody listens on port ${targetPort}`);
         const expected = remote.redeem(ticket);
-        if (expected === undefined)
+        if (expected === undefined || expected.streams !== target.streams)
           throw new GradmeshError("ERR_UNAUTHORIZED", "the ticket is unknown or used");
-        const { id, link } = add("open", sendKey, receiveKey);
+        const { id, link } = add("open", target);
         link.other = expected;
         expected.other = link;
         expected.state = "open";

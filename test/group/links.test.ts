@@ -38,6 +38,8 @@ interface MemberOptions {
   host?: Host;
   encryption?: "none";
   viewWaitMs?: number;
+  turnAfterMs?: number;
+  streams?: number;
   runId?: string;
 }
 
@@ -89,7 +91,15 @@ async function greet(
 ): Promise<Record<string, unknown>> {
   const channel = await from.connect(to.addresses()[0]!, BULK_PROTOCOL);
   const { publicKey } = createKeyExchange();
-  await channel.send({ runId: RUN, epoch: 1, encryption: "aes-256-gcm", publicKey, link: null, ...change });
+  const common = {
+    type: "hello",
+    runId: RUN,
+    epoch: 1,
+    encryption: "aes-256-gcm",
+    streams: 1,
+    turned: false,
+  };
+  await channel.send({ ...common, publicKey, link: null, ...change });
   for await (const answer of channel.messages()) return answer as Record<string, unknown>;
   throw new Error("no answer");
 }
@@ -199,6 +209,8 @@ test("a stranger, another run, a past epoch, a lower rank and another encryption
     [b.host, a.host, { epoch: 3 }, "ERR_TIMEOUT", /epoch 3/],
     [stranger, a.host, { epoch: 3 }, "ERR_TIMEOUT", /epoch 3/],
     [a.host, b.host, { epoch: 2 }, "ERR_REFUSED", /must wait/],
+    [b.host, a.host, { epoch: 2, turned: true }, "ERR_REFUSED", /must wait/],
+    [b.host, a.host, { epoch: 2, streams: 17 }, "ERR_PROTOCOL", /streams/],
     [b.host, a.host, { epoch: 2, encryption: "none" }, "ERR_REFUSED", /aes-256-gcm/],
     [b.host, a.host, { epoch: -1 }, "ERR_PROTOCOL", /epoch/],
     [b.host, a.host, { epoch: 2, publicKey: new Uint8Array(31) }, "ERR_PROTOCOL", /publicKey/],
@@ -229,6 +241,7 @@ test("a ticket opens one socket, once", async (context) => {
     ticket: answer.ticket as Uint8Array,
     sendKey: key,
     receiveKey: key,
+    streams: 1,
   };
   await b.endpoint.dial(target, 1000);
   assert.is((await failure(thief.endpoint.dial(target, 1000))).code, "ERR_UNAUTHORIZED");
@@ -272,6 +285,65 @@ test("the signal and close end a call", async (context) => {
   await a.links.close();
   assert.is((await closed).code, "ERR_CLOSED");
   assert.is((await failure(a.links.ensure(viewOf(3, [a, b]), 0, LIMIT_MS))).code, "ERR_CLOSED");
+});
+
+test("a link has the sockets that its dialer asks for, by the round trip unless it says how many", async (context) => {
+  const [a, b] = [await join(context), await join(context, { streams: 7 })];
+  const [links] = await ensureAll(1, [a, b]);
+  assert.is(a.endpoint.streams(links![1]!).streams, 7);
+  assert.equal([...a.links.open().values()], [{ ...[...a.links.open().values()][0]!, streams: 7 }]);
+});
+
+test("a member that cannot be dialed is reached by a connection that it opens", async (context) => {
+  const members = [await join(context, { turnAfterMs: 50 }), await join(context), await join(context)];
+  // Its bulk port alone is closed: the higher ranks still say hello.
+  members[0]!.endpoint.blocked = true;
+  checkMesh(members, await ensureAll(1, members));
+  // Said beforehand, nobody tries in vain.
+  members[1]!.endpoint.blocked = true;
+  const view = viewOf(2, [members[1]!, members[2]!]);
+  const told = {
+    ...view,
+    members: view.members.map((member, rank) =>
+      rank === 0 ? { ...member, addresses: [], dialable: false } : member,
+    ),
+  };
+  for (const { links } of members.slice(1))
+    for (const { link } of links.open().values()) members[1]!.endpoint.closeLink(link);
+  const linked = await Promise.all(
+    members.slice(1).map(({ links }, rank) => links.ensure(told, rank, LIMIT_MS)),
+  );
+  checkMesh(members.slice(1), linked);
+});
+
+test("two members that nobody can dial are both named, with the cure", async (context) => {
+  const [a, b] = [await join(context), await join(context)];
+  const view = viewOf(1, [a, b]);
+  const told = { ...view, members: view.members.map((member) => ({ ...member, dialable: false })) };
+  const errors = await Promise.all(
+    [a, b].map(({ links }, rank) => failure(links.ensure(told, rank, LIMIT_MS))),
+  );
+  for (const error of errors) {
+    assert.is(error.code, "ERR_UNREACHABLE");
+    for (const { host } of [a, b]) assert.ok(error.message.includes(host.peerId));
+    assert.match(error.message, /forward a TCP port .* relay/);
+  }
+});
+
+test("members that greet each other at the same time make one link", async (context) => {
+  const members = [
+    await join(context, { turnAfterMs: 0 }),
+    await join(context, { turnAfterMs: 0 }),
+    await join(context, { turnAfterMs: 0 }),
+    await join(context, { turnAfterMs: 0 }),
+  ];
+  for (let epoch = 1; epoch <= 5; epoch += 1) {
+    const all = await ensureAll(epoch, members);
+    checkMesh(members, all);
+    // Anew in the next epoch.
+    for (const [rank, { endpoint }] of members.entries())
+      for (const link of all[rank]!) if (link >= 0) endpoint.closeLink(link);
+  }
 });
 
 test("a view of one member needs no link", async (context) => {

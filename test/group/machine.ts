@@ -118,10 +118,11 @@ export class Machine {
     const { round } = this.state.record;
     const hello: Omit<Hello, "secret"> = {
       type: "hello",
-      version: 1,
+      version: 2,
       runId: "run",
       recipeDigest: "recipe",
       addresses: [`/at/${peer}`],
+      dialable: true,
       round,
       stateDigest: stateOf(round),
       pending: null,
@@ -149,6 +150,12 @@ export class Machine {
   fail(peer: string, lost: string[], code = "ERR_PEER_LOST"): void {
     const { epoch, round } = this.view;
     this.say(peer, { type: "vote", epoch, round, outcome: "failed", code, lost, reason: "a link broke" });
+  }
+
+  /** Their inner steps of the view's round are done. */
+  finish(...peers: string[]): void {
+    const { epoch, round } = this.view;
+    for (const peer of peers) this.say(peer, { type: "finished", epoch, round });
   }
 
   apply(...peers: string[]): void {

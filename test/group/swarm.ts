@@ -123,7 +123,13 @@ export class Swarm {
 export class SimulatedPeer {
   readonly member: Member;
   readonly log: string[] = [];
-  readonly standing: Standing = { recipeDigest: null, addresses: [], round: -1, stateDigest: null };
+  readonly standing: Standing = {
+    recipeDigest: null,
+    addresses: [],
+    dialable: true,
+    round: -1,
+    stateDigest: null,
+  };
   failure: Error | null = null;
   shard = -1;
   /** Rounds whose commits it applied, in order. */

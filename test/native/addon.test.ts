@@ -14,18 +14,20 @@ const [ticket, first, second] = [bytes(1), bytes(2), bytes(3)];
 
 function collective(endpoint: number, rank: number, link: number): Promise<void> {
   const links = Int32Array.from([0, 1], (other) => (other === rank ? -1 : link));
-  const [input, output] = [new Float32Array(ELEMENTS).fill(1), new Float32Array(ELEMENTS)];
+  const bytes = () => new Uint8Array(4 * ELEMENTS);
   const report = new Float64Array(6);
+  const none = new Float64Array(0);
   const { id } = collectives.direct;
-  return native.collectiveRun(
-    ...([endpoint, links, 1, id, rank, 0, fp32, 1, 0, 65_536, LIMIT_MS, input, output, report, 0] as const),
-  );
+  const shape = [id, 2, rank, 0, ELEMENTS, fp32, 65_536] as const;
+  const plan = native.planCreate(...shape, 0, 0, none, "", 0, new Int32Array(0), none);
+  const keys = [plan, links, 1, 1, 0, LIMIT_MS, true] as const;
+  return native.collectiveRun(endpoint, ...keys, bytes(), bytes(), report, 0);
 }
 
 /** Links to the main thread, then leaves everything on its way. */
 async function live(port: number): Promise<void> {
-  const endpoint = native.endpointCreate("127.0.0.1", 0, LIMIT_MS, true);
-  const link = await native.endpointDial(endpoint, "127.0.0.1", port, ticket, first, second, LIMIT_MS, 0);
+  const endpoint = native.endpointCreate("127.0.0.1", 0, LIMIT_MS, true, "");
+  const link = await native.endpointDial(endpoint, "127.0.0.1", port, ticket, first, second, 1, LIMIT_MS, 0);
   const quiet = () => undefined;
   collective(endpoint, 0, link).catch(quiet);
   // More than there are threads of the pool, so that the failing call ends last.
@@ -73,9 +75,9 @@ test("a buffer that was transferred away is empty, not read", async () => {
 
 // Before endpoints ended with their environment, the collective below succeeded, in memory that was freed.
 test("a worker that is terminated takes its endpoints with it, and leaves the process alone", async () => {
-  const endpoint = native.endpointCreate("127.0.0.1", 0, LIMIT_MS, true);
+  const endpoint = native.endpointCreate("127.0.0.1", 0, LIMIT_MS, true, "");
   try {
-    const link = native.endpointExpect(endpoint, ticket, second, first, LIMIT_MS);
+    const link = native.endpointExpect(endpoint, ticket, second, first, 1, LIMIT_MS);
     const worker = new Worker(new URL(import.meta.url), { workerData: native.endpointPort(endpoint) });
     await once(worker, "message");
     await native.linkReady(endpoint, link, LIMIT_MS, 0);

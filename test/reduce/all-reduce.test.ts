@@ -3,9 +3,10 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createManualClock } from "../../lib/base/clock.js";
 import { type ErrorCode, GradmeshError } from "../../lib/base/errors.js";
-import { codecs, collectives } from "../../lib/native/abi.gen.js";
 import { createReducer } from "../../lib/reduce/all-reduce.js";
 import type { CollectiveCall } from "../../lib/reduce/endpoint.js";
+import { type Plan, PlanCache, type PlanRequest, plainRequest } from "../../lib/reduce/plan.js";
+import { checkAlike } from "../../lib/reduce/tensor.js";
 import { failure } from "../failure.js";
 
 const view = {
@@ -16,11 +17,24 @@ const input = Float32Array.of(1, 2, 3);
 const output = new Float32Array(3);
 const common = { view, rank: 1, operation: 42, segmentElements: 1024, limitMs: 5000, input, output };
 
+/** Plans that only remember what they are of, and whether they were freed. */
+function makePlans(plansMax?: number) {
+  const freed: PlanRequest[] = [];
+  const created: PlanRequest[] = [];
+  const plans = new PlanCache((request) => {
+    created.push(request);
+    return { request, free: () => void freed.push(request), reused: [] } as Partial<Plan> as Plan;
+  }, plansMax);
+  return { plans, created, freed };
+}
+
 /** A reducer whose linking takes 1200 ms, and whose collective does what it is told. */
 function makeReducer(run: (call: CollectiveCall) => void = () => {}) {
   const clock = createManualClock();
   const calls: CollectiveCall[] = [];
+  const { plans, created } = makePlans();
   const reducer = createReducer({
+    plans,
     clock,
     links: {
       async ensure(_view, rank) {
@@ -35,38 +49,110 @@ function makeReducer(run: (call: CollectiveCall) => void = () => {}) {
       },
     },
   });
-  return { reducer, calls };
+  return { reducer, calls, created };
 }
 
 test("an all-reduce runs over all links, with the time that linking left", async () => {
   const { reducer, calls } = makeReducer((call) => call.report.set([100, 10, 90, 0.5, -1, 12]));
   const report = await reducer.allReduce({ ...common, collective: "direct", codec: "int8_block" });
   assert.equal(report, { bytesSent: 100, bytesFraming: 10, bytesReceived: 90, seconds: 0.5, steps: 12 });
-  const { report: _, ...call } = calls[0]!;
+  const { report: _, plan, ...call } = calls[0]!;
+  assert.equal(plan.request, {
+    ...plainRequest,
+    collective: "direct",
+    codec: "int8_block",
+    ranks: 4,
+    rank: 1,
+    elements: 3,
+    segmentElements: 1024,
+  });
   assert.equal(call, {
     links: Int32Array.of(10, -1, 12, 13),
     operation: 42,
-    collective: collectives.direct.id,
-    rank: 1,
-    root: 0,
-    codec: codecs.int8_block.id,
     seed: 0,
     step: 0,
-    segmentElements: 1024,
     limitMs: 3800,
+    agree: true,
     input,
     output,
   });
 });
 
+test("a schedule's order, weights, islands and held ranges are by rank of the view, the plan's by its own", async () => {
+  const { reducer, calls } = makeReducer((call) => {
+    call.report[4] = -1;
+  });
+  const held = [[], [{ begin: 1, elements: 1 }], [], []];
+  await reducer.allReduce({
+    ...common,
+    collective: "hierarchical",
+    codec: "fp32",
+    reduction: "weighted_mean",
+    weights: [1, 2, 3, 4],
+    order: [0, 2, 1, 3],
+    islands: [0, 1, 0, 1],
+    held,
+  });
+  const { plan, links } = calls[0]!;
+  assert.equal(links, Int32Array.of(10, 12, -1, 13));
+  const { rank, root, weights, islands, held: inOrder } = plan.request;
+  assert.equal([rank, root, weights, islands], [2, 0, [1, 3, 2, 4], [0, 0, 2, 2]]);
+  assert.equal(inOrder, [[], [], [{ begin: 1, elements: 1 }], []]);
+  const wrong = failure(
+    reducer.allReduce({ ...common, collective: "ring", codec: "fp32", order: [0, 1, 2, 2] }),
+  );
+  assert.match((await wrong).message, /^order is 0, 1, 2, 2; allowed: every rank from 0 to 3 once/);
+});
+
+test("16-bit tensors, and tensors that are not alike", async () => {
+  const { reducer, calls } = makeReducer();
+  const half = (dtype: "fp16" | "bf16") => ({ dtype, data: new Uint16Array(3) });
+  await reducer.allGather({ ...common, codec: "bf16", input: half("bf16"), output: half("bf16") });
+  const { collective, dtype, elements } = calls[0]!.plan.request;
+  assert.equal([collective, dtype, elements], ["all_gather", "bf16", 3]);
+  assert.throws(() => checkAlike(half("bf16"), half("fp16")), /input is bf16 and output fp16/);
+  assert.throws(() => checkAlike(input, { device: 0, address: 16, elements: 3 }), /different devices/);
+  assert.throws(() => checkAlike(input, new Float32Array(4)), /input has 3 elements and output 4/);
+});
+
+test("a plan is written once, and freed when others have taken its place", () => {
+  const { plans, created, freed } = makePlans(2);
+  const request = (elements: number) =>
+    ({
+      ...plainRequest,
+      collective: "direct",
+      codec: "fp32",
+      ranks: 2,
+      rank: 0,
+      elements,
+      segmentElements: 256,
+    }) as const;
+  const first = plans.get(request(1));
+  plans.get(request(2));
+  assert.is(plans.get(request(1)), first);
+  plans.get(request(3));
+  assert.equal(
+    freed.map(({ elements }) => elements),
+    [2],
+    "the one that was not used for longest",
+  );
+  assert.is(created.length, 3);
+  plans.clear();
+  assert.is(freed.length, 3);
+});
+
 test("a broadcast runs over its members in the order of the view, uncoded", async () => {
   const { reducer, calls } = makeReducer();
   await reducer.broadcast({ ...common, members: ["peer-d", "peer-b", "peer-c"], root: "peer-c" });
-  const call = calls[0]!;
-  assert.equal([call.links, call.rank, call.root], [Int32Array.of(-1, 12, 13), 0, 1]);
-  assert.equal([call.collective, call.codec], [collectives.broadcast.id, codecs.fp32.id]);
+  const { links, plan } = calls[0]!;
+  assert.equal([links, plan.request.rank, plan.request.root], [Int32Array.of(-1, 12, 13), 0, 1]);
+  assert.equal([plan.request.collective, plan.request.codec], ["broadcast", "fp32"]);
   await reducer.broadcast({ ...common, root: "peer-a" });
-  assert.equal([calls[1]!.links, calls[1]!.rank, calls[1]!.root], [Int32Array.of(10, -1, 12, 13), 1, 0]);
+  const whole = calls[1]!;
+  assert.equal(
+    [whole.links, whole.plan.request.rank, whole.plan.request.root],
+    [Int32Array.of(10, -1, 12, 13), 1, 0],
+  );
 });
 
 test("impossible members of a broadcast are refused", async () => {

@@ -38,7 +38,7 @@ test("an empty config is whole, and its defaults are the described ones", () => 
 
 test("every key is described, with its default, what is allowed, and its meaning", () => {
   const rows = describeConfig();
-  assert.is(rows.length, 29);
+  assert.is(rows.length, 36);
   for (const { key, allowed, meaning, default: value } of rows) {
     assert.ok(value !== undefined && meaning.length > 10, key);
     assert.not.match(allowed, /undefined/);
@@ -46,7 +46,12 @@ test("every key is described, with its default, what is allowed, and its meaning
   const allowed = new Map(rows.map((row) => [row.key, row.allowed]));
   for (const name of Object.keys(codecs))
     assert.match(allowed.get("strategy.codec")!, new RegExp(` ${name}\\b`));
-  assert.is(allowed.get("strategy.collective"), '"ring", "direct"');
+  assert.is(
+    allowed.get("strategy.collective"),
+    '"auto", "ring", "direct", "halving_doubling", "hierarchical"',
+  );
+  assert.is(allowed.get("network.streams"), '"auto", or an integer from 1 to 16');
+  assert.is(allowed.get("network.dialable"), "true or false");
   assert.ok(Object.keys(collectives).includes("broadcast"), "broadcast exists, but is no reduction");
   assert.is(allowed.get("strategy.momentumEnd"), "a number from 0 to less than 1");
   assert.is(allowed.get("network.segmentElements"), "a multiple of 256 from 256 to 16777216");
@@ -90,8 +95,11 @@ test("single mistakes", () => {
     [{ trainer: { options: { hook: () => 1 } } }, /trainer.options.hook: JSON cannot hold a function/],
     [{ trainer: { options: { when: new Date(0) } } }, /trainer.options.when: must be a plain object/],
     [{ trainer: { options: [1] } }, /trainer.options: \[1\]; allowed: an object/],
-    [{ strategy: { collective: "broadcast" } }, /collective: "broadcast"; allowed: "ring", "direct"/],
-    [{ strategy: { collective: "ring" } }, /codec: "int8_block"; allowed with the collective "ring": "fp32"/],
+    [{ strategy: { collective: "broadcast" } }, /collective: "broadcast"; allowed: "auto", "ring"/],
+    [
+      { strategy: { collective: "halving_doubling" } },
+      /codec: "int8_block"; allowed with the collective "halving_doubling": "fp32"/,
+    ],
     [{ strategy: { momentumEnd: 1 } }, /momentumEnd: 1; allowed: a number from 0 to less than 1/],
     [
       { network: { silenceLimitMs: 2e5 } },
@@ -150,7 +158,9 @@ test("the recipe is what peers must share: not names, addresses, threads, limits
   for (const own of [
     { name: "other" },
     { trainer: { threads: 2 } },
-    { network: { host: "0.0.0.0", bulkPort: 9, silenceLimitMs: 9 } },
+    {
+      network: { host: "0.0.0.0", bulkPort: 9, silenceLimitMs: 9, streams: 4, paceMbit: 9.5, slowLimitMs: 1 },
+    },
     { checkpoint: { keep: 9 } },
   ])
     assert.is(digest(own), plain, JSON.stringify(own));
@@ -162,6 +172,7 @@ test("the recipe is what peers must share: not names, addresses, threads, limits
     { strategy: { codec: "bf16" } },
     { network: { encryption: "none" } },
     { network: { segmentElements: 512 } },
+    { network: { onLoss: "salvage" } },
   ])
     assert.is.not(digest(shared), plain, JSON.stringify(shared));
 });

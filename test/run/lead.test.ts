@@ -43,11 +43,12 @@ test("a journal that takes no more ends the lead at once with the journal's erro
   // Its admission is the first fact.
   await channel.send({
     type: "hello",
-    version: 1,
+    version: 2,
     runId: "run",
     secret: journal.secret,
     recipeDigest: null,
     addresses: [],
+    dialable: true,
     round: -1,
     stateDigest: null,
     pending: null,

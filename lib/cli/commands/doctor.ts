@@ -90,7 +90,7 @@ function checkPort(name: string, host: string, port: number): Promise<Check> {
 function checkEncryption(): Check {
   const name = "bulk encryption";
   try {
-    native.endpointClose(native.endpointCreate("127.0.0.1", 0, 1000, true));
+    native.endpointClose(native.endpointCreate("127.0.0.1", 0, 1000, true, ""));
     return { name, ok: true, text: "AES-256-GCM" };
   } catch (error) {
     return { name, ok: false, text: asGradmeshError(error).message };

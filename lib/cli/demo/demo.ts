@@ -1,8 +1,7 @@
 /** The main job: a swarm of peers on loopback trains a language model, one peer is killed and comes back. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codecs, collectives } from "../../native/abi.gen.js";
-import { native } from "../../native/load.js";
+import { plainRequest, planCost } from "../../reduce/plan.js";
 import type { RunConfig } from "../../run/config.js";
 import type { TimedEvent } from "../../run/events.js";
 import { checkDevice } from "../../tensor/device.js";
@@ -92,8 +91,8 @@ interface Kill {
 
 /** Bytes that one peer sends per step in fp32 data parallel. */
 function dataParallelBytes(peers: number, parameters: number): number {
-  const cost = native.collectiveCost(collectives.ring.id, peers, 0, 0, parameters, codecs.fp32.id, 65536);
-  return (JSON.parse(cost) as { bytesSent: number }).bytesSent;
+  const ring = { ...plainRequest, collective: "ring", codec: "fp32", segmentElements: 65_536 } as const;
+  return planCost({ ...ring, ranks: peers, rank: 0, elements: parameters }).bytesSent;
 }
 
 function killedPeer(swarm: Swarm, kill: Kill, options: DemoOptions) {
