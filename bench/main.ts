@@ -17,9 +17,21 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
     run: async () => (await import("./codec.js")).run,
     doc: "codecs by backend and size beside memcpy, PyTorch and zfp; --error: their squared error on a model's tensors",
   },
+  collective: {
+    run: async () => (await import("./collective.js")).run,
+    doc: "all-reduce by size, ranks, link and codec, one process a rank, beside gloo and Open MPI; --kill: a peer dies",
+  },
+  mixing: {
+    run: async () => (await import("./mixing.js")).run,
+    doc: "rounds of gossip until ranks agree, by mixing graph, beside published figures",
+  },
   reduce: {
     run: async () => (await import("./reduce.js")).run,
     doc: "all-reduce over loopback in this process: median and p99 by size, ranks, collective and codec",
+  },
+  scale: {
+    run: async () => (await import("./scale.js")).run,
+    doc: "simulated seconds a sync for 8 to 1024 peers by algorithm, as a plot; --measured: the simulation's error",
   },
 };
 

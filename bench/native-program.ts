@@ -38,6 +38,22 @@ export async function runProgram(
 }
 
 /**
+ * Builds target `name`; the program's path.
+ * @throws ERR_INTERNAL where it cannot be built.
+ */
+export async function buildNative(name: string, folder = tree): Promise<string> {
+  const output: string[] = [];
+  const build = ["--build", folder, "--config", "Release", "--target", name];
+  const built = await runProgram("cmake", build, (line) => output.push(line));
+  if (built.code !== 0)
+    throw new GradmeshError(
+      "ERR_INTERNAL",
+      `bench: ${name} was not built:\n${output.join("\n")}\n${built.errors}`,
+    );
+  return join(folder, "bench", "native", name);
+}
+
+/**
  * Builds target `name` and runs it; `onRecord` gets each line of its output, which is JSON.
  * @throws ERR_INTERNAL where it cannot be built, ERR_CONFIG with its own words where it fails.
  */
@@ -46,17 +62,8 @@ export async function runNative(
   args: readonly string[],
   onRecord: (record: unknown) => void,
 ): Promise<void> {
-  const output: string[] = [];
-  const build = ["--build", tree, "--config", "Release", "--target", name];
-  const built = await runProgram("cmake", build, (line) => output.push(line));
-  if (built.code !== 0)
-    throw new GradmeshError(
-      "ERR_INTERNAL",
-      `bench: ${name} was not built:\n${output.join("\n")}\n${built.errors}`,
-    );
-  const ran = await runProgram(join(tree, "bench", "native", name), args, (line) =>
-    onRecord(JSON.parse(line)),
-  );
+  const program = await buildNative(name);
+  const ran = await runProgram(program, args, (line) => onRecord(JSON.parse(line)));
   if (ran.code !== 0)
     throw new GradmeshError("ERR_CONFIG", `${name} ${args.join(" ")}: ${ran.errors || "ended by a signal"}`);
 }

@@ -6,10 +6,10 @@ import { parseArgs } from "node:util";
 import { Bench } from "tinybench";
 import { GradmeshError } from "../lib/base/errors.js";
 import { formatBytes } from "../lib/base/format.js";
-import { type CollectiveName, collectives } from "../lib/native/abi.gen.js";
-import { openCodec } from "../lib/native/codec.js";
+import type { CollectiveName } from "../lib/native/abi.gen.js";
 import { native } from "../lib/native/load.js";
 import { Endpoint } from "../lib/reduce/endpoint.js";
+import { Plan, plainRequest } from "../lib/reduce/plan.js";
 
 const LINK_LIMIT_MS = 5000;
 const OPERATION_LIMIT_MS = 60_000;
@@ -44,8 +44,13 @@ async function mesh(ranks: number, encryption: Trial["encryption"]) {
   for (let low = 0; low < ranks; low++)
     for (let high = low + 1; high < ranks; high++) {
       const [ticket, up, down] = [randomBytes(32), randomBytes(32), randomBytes(32)];
-      links[low]![high] = endpoints[low]!.expect(ticket, down, up, LINK_LIMIT_MS);
-      const target = { host: "127.0.0.1", port: endpoints[low]!.port, ticket, sendKey: up, receiveKey: down };
+      const secrets = { ticket, streams: 1 };
+      links[low]![high] = endpoints[low]!.expect(
+        { ...secrets, sendKey: down, receiveKey: up },
+        LINK_LIMIT_MS,
+      );
+      const where = { host: "127.0.0.1", port: endpoints[low]!.port };
+      const target = { ...where, ...secrets, sendKey: up, receiveKey: down };
       links[high]![low] = await endpoints[high]!.dial(target, LINK_LIMIT_MS);
     }
   return { endpoints, links };
@@ -59,20 +64,28 @@ async function measure(trial: Trial, time: number): Promise<{ p50: number; p99: 
   const inputs = endpoints.map(() => new Float32Array(elements));
   const outputs = endpoints.map(() => new Float32Array(elements));
   for (const [rank, input] of inputs.entries()) await native.randomNormal(1, rank, 0, 1, input);
+  const plans = endpoints.map(
+    (_, rank) =>
+      new Plan({
+        ...plainRequest,
+        collective,
+        ranks,
+        rank,
+        elements,
+        codec,
+        segmentElements: SEGMENT_ELEMENTS,
+      }),
+  );
   let operation = 0;
   const reduce = async () => {
     operation += 1;
     const call = (endpoint: Endpoint, rank: number) =>
       endpoint.run({
+        plan: plans[rank]!,
         links: links[rank]!,
         operation,
-        collective: collectives[collective].id,
-        rank,
-        root: 0,
-        codec: openCodec(codec).id,
         seed: 1,
         step: operation,
-        segmentElements: SEGMENT_ELEMENTS,
         limitMs: OPERATION_LIMIT_MS,
         input: inputs[rank]!,
         output: outputs[rank]!,
@@ -85,6 +98,7 @@ async function measure(trial: Trial, time: number): Promise<{ p50: number; p99: 
   await bench.run();
   const digests = await Promise.all(outputs.map((output) => native.digest([output])));
   for (const endpoint of endpoints) endpoint.close();
+  for (const plan of plans) plan.free();
   if (new Set(digests).size !== 1)
     throw new GradmeshError("ERR_DIVERGED", "the ranks ended with different bytes");
   const result = bench.tasks[0]!.result;

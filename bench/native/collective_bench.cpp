@@ -61,19 +61,29 @@ std::vector<Rank> make_ranks(uint32_t count, size_t elements, bool encrypted) {
   return ranks;
 }
 
-double round_ms(std::vector<Rank>& ranks, uint64_t id, uint32_t collective, const Codec* codec) {
+std::vector<std::shared_ptr<const Plan>> make_plans(const std::vector<Rank>& ranks, uint32_t collective,
+                                                    const Codec* codec) {
+  std::vector<std::shared_ptr<const Plan>> plans(ranks.size());
+  for (uint32_t rank = 0; rank < ranks.size(); ++rank)
+    require(Plan::make({.collective = collective,
+                        .ranks = static_cast<uint32_t>(ranks.size()),
+                        .rank = rank,
+                        .elements = ranks[rank].input.size(),
+                        .codec = codec},
+                       &plans[rank]));
+  return plans;
+}
+
+double round_ms(std::vector<Rank>& ranks, uint64_t id,
+                const std::vector<std::shared_ptr<const Plan>>& plans) {
   std::vector<std::promise<void>> ended(ranks.size());
   const auto before = std::chrono::steady_clock::now();
   for (uint32_t rank = 0; rank < ranks.size(); ++rank)
     ranks[rank].endpoint->run({.id = id,
-                               .schedule = {.collective = collective,
-                                            .ranks = static_cast<uint32_t>(ranks.size()),
-                                            .rank = rank,
-                                            .elements = ranks[rank].input.size(),
-                                            .codec = codec},
+                               .plan = plans[rank],
                                .links = ranks[rank].links,
-                               .input = ranks[rank].input.data(),
-                               .output = ranks[rank].output.data(),
+                               .input = reinterpret_cast<const uint8_t*>(ranks[rank].input.data()),
+                               .output = reinterpret_cast<uint8_t*>(ranks[rank].output.data()),
                                .report = ranks[rank].report.data(),
                                .limit_ms = 60'000,
                                .done = [&ended, rank](Status status) {
@@ -98,11 +108,12 @@ void measure(uint32_t count, size_t mebibytes, int rounds) {
     auto ranks = make_ranks(count, (mebibytes << 20) / sizeof(float), encrypted);
     uint64_t id = 0;
     for (const auto& which : kCases) {
+      const auto plans = make_plans(ranks, which.collective, codec_find(which.codec));
       std::vector<double> times;
       std::clock_t cpu = 0;
       for (int round = 0; round <= rounds; ++round) {
         const std::clock_t before = std::clock();
-        const double taken = round_ms(ranks, ++id, which.collective, codec_find(which.codec));
+        const double taken = round_ms(ranks, ++id, plans);
         if (round == 0) continue;  // it allocates
         times.push_back(taken);
         cpu += std::clock() - before;
