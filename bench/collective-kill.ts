@@ -72,6 +72,7 @@ export async function measureKills(
           warmup: 1,
           streams: 1,
           paceMbit: 0,
+          probeBytes: 0,
           agree: true,
           limitSeconds: LAUNCH_SECONDS_MOST,
           kill: true,

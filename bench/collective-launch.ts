@@ -40,6 +40,8 @@ export interface Launch {
   readonly streams: number;
   /** What a rank of ours sends at most, in Mbit/s; 0: no limit. */
   readonly paceMbit: number;
+  /** A burst of so many bytes measures each link of ours first, as runs do. */
+  readonly probeBytes: number;
   /** Ours succeed only when all ranks are done; other libraries never ask. */
   readonly agree: boolean;
   readonly limitSeconds: number;
@@ -60,7 +62,7 @@ const PORT_MOST = 32_000;
 const SHARED_BYTES = 4096;
 
 function rankArguments(launch: Launch, folder: string): string[] {
-  const { hosts, trials, warmup, streams, paceMbit, agree, library, kill = false } = launch;
+  const { hosts, trials, warmup, streams, paceMbit, probeBytes, agree, library, kill = false } = launch;
   const options = {
     ranks: hosts.addresses.length,
     addresses: hosts.addresses.join(),
@@ -72,6 +74,7 @@ function rankArguments(launch: Launch, folder: string): string[] {
     warmup,
     streams,
     pace: paceMbit,
+    probe: probeBytes,
     agree: agree ? 1 : 0,
   };
   const named = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);

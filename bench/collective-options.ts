@@ -19,6 +19,7 @@ export const options = {
   coded: { type: "string", default: "direct" },
   streams: { type: "string", default: "auto" },
   pace: { type: "string", default: "0" },
+  probe: { type: "string", default: "8" },
   agree: { type: "boolean", default: false },
   security: { type: "string", default: "plain" },
   libraries: { type: "string", default: "gradmesh,gloo,Open MPI" },
@@ -40,6 +41,7 @@ export const help = `bench collective [options]
   --codecs A,B       of ours; --collectives A,B of ours for fp32; --coded A,B of ours for the other codecs
   --streams N        sockets of each link of ours; auto: as many as the links' rate x round trip needs
   --pace N           what a rank of ours sends at most, in percent of the network's rate; 0: no limit
+  --probe N          MiB of the burst by which ours measure each link of a network first, as runs do; 0: none
   --agree            ours end only when all ranks are done, as runs without a vote do
   --security A,B     of ours: plain, encrypted
   --libraries A,B    of gradmesh, gloo, Open MPI
@@ -99,6 +101,7 @@ export function planOf(values: Values) {
     rounds: parseCounts("rounds", values.rounds, 1, 1000)[0]!,
     streams: values.streams === "auto" ? null : parseCounts("streams", values.streams, 1, STREAMS_MOST)[0]!,
     pacePercent: parseCounts("pace", values.pace, 0, 100)[0]!,
+    probeMebibytes: parseCounts("probe", values.probe, 0, 256)[0]!,
     agree: values.agree,
     turns: parseCounts("turns", values.turns, 1, 100)[0]!,
     ranks: values.all ? [2, 4, 8] : parseCounts("ranks", values.ranks, 2, RANKS_MOST),

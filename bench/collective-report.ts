@@ -199,7 +199,9 @@ export function headReport({ machine, date, congestionControl, turns, missing }:
     "A round lasts from the first rank's start to the last rank's end. CPU ms: all ranks, user and system, until all have\n" +
       "ended (Open MPI: until a rank's own call has; the bridge of a network is not in it); \"system\" is the kernel's share.\n" +
       "Libraries other than gradmesh are fp32 sums; gradmesh computes the mean. gloo best: the least time of its four\n" +
-      "all-reduces; gloo best ring: the least CPU of its two rings.",
+      "all-reduces; gloo best ring: the least CPU of its two rings. On a network gradmesh measures each link by a burst first,\n" +
+      "as runs do, and opens as many sockets a link as rate x round trip needs; it ends when a rank's own steps are done, as\n" +
+      "the others do.",
     "Of limit, on a network: (2(n-1)/n x coded bytes / bandwidth + 2 x one-way delay) / time: the two latency steps of direct,\n" +
       "for all; bandwidth is what TCP's payload can have of it, 1448/1500. Of line: 2(n-1)/n x coded bytes / the line's rate of IP\n" +
       "packets / time, without latency. On loopback: 4(n-1) x coded bytes copied (into the kernel and out)\n" +

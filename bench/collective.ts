@@ -68,6 +68,7 @@ interface Plan {
   /** Null: by the network. */
   readonly streams: number | null;
   readonly pacePercent: number;
+  readonly probeMebibytes: number;
   readonly agree: boolean;
   readonly programs: string;
 }
@@ -111,6 +112,7 @@ async function turnOf(
       warmup: 1,
       streams: plan.streams ?? streamsFor(profile, collective, ranks),
       paceMbit: paceOf(profile, plan.pacePercent),
+      probeBytes: profile === loopback ? 0 : plan.probeMebibytes * 2 ** 20,
       agree: plan.agree,
       limitSeconds,
     };

@@ -41,7 +41,12 @@ export function plotOf(points: readonly Point[], title: string): TopLevelSpec {
         scale: { scheme: "tableau10" },
         legend: { title: null },
       },
-      strokeDash: { field: "codec", type: "nominal", sort: null, legend: { title: null } },
+      strokeDash: {
+        field: "codec",
+        type: "nominal",
+        sort: null,
+        legend: { title: null, symbolType: "stroke", symbolSize: 400 },
+      },
     },
   };
 }

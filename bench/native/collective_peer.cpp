@@ -100,7 +100,7 @@ class Peer {
     return found;
   }
   static uint32_t collective_id(const std::string& name) {
-    for (uint32_t id = 0; collective_name(id) != nullptr; ++id)
+    for (uint32_t id = 0; collective_name(id) != std::string("unknown"); ++id)
       if (name == collective_name(id)) return id;
     bench::die("there is no collective " + name);
   }
@@ -123,6 +123,21 @@ class Peer {
       links_[low] = static_cast<int32_t>(dialed.get_future().get());
     }
     shared_.wait(options_.ranks);
+    for (uint32_t rank = 0; rank < options_.ranks && options_.probe_bytes > 0; ++rank) {
+      if (rank == options_.rank) probe();
+      shared_.wait(options_.ranks);
+    }
+  }
+  // As a peer does when it joins: which also shows the congestion control how wide the links are.
+  void probe() {
+    for (uint32_t other = 0; other < options_.ranks; ++other) {
+      if (other == options_.rank) continue;
+      std::promise<Status> ended;
+      endpoint_->probe(static_cast<uint32_t>(links_[other]),
+                       {.bytes = options_.probe_bytes, .streams = options_.streams, .limit_ms = kLimitMs},
+                       [&](const Status& status, const ProbeResult&) { ended.set_value(status); });
+      require(ended.get_future().get());
+    }
   }
 
   const bench::Options& options_;

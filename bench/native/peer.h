@@ -38,6 +38,7 @@ struct Trial {
 struct Options {
   uint32_t rank = 0, ranks = 1, warmup = 1, port = 0, streams = 1;
   uint64_t pace_mbit = 0;  // of all links together; 0: no limit
+  uint64_t probe_bytes = 0;  // each link is measured by a burst of so many first, as runs do; 0: not
   bool agree = false;      // succeed only when all ranks are done, which gloo and MPI never ask
   std::vector<std::string> addresses;   // of the ranks
   std::vector<std::string> namespaces;  // files of the ranks' network namespaces, for who has to enter itself
@@ -90,6 +91,8 @@ inline Options parse(int count, char** arguments) {
       options.pace_mbit = number;
     else if (name == "--agree")
       options.agree = number != 0;
+    else if (name == "--probe")
+      options.probe_bytes = number;
     else if (name == "--folder")
       options.folder = value;
     else if (name == "--seed")

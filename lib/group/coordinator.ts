@@ -9,7 +9,7 @@
  */
 
 import { askToLeave, caughtUp, hear } from "./admission.js";
-import { addMeasured } from "./link-matrix.js";
+import { addMeasured, keepKnown } from "./link-matrix.js";
 import type { Applied, Hello, PeerMessage } from "./messages.js";
 import { settleApplying, settleGathering } from "./rounds.js";
 import { hearFinished, leaveOutSlow } from "./slow.js";
@@ -86,7 +86,11 @@ function hearMessage(turn: Turn, peer: string, message: Exclude<PeerMessage, Hel
       hearFinished(turn, peer, message);
       break;
     case "links":
-      turn.state.links = addMeasured(turn.state.links, peer, message.measured, turn.now);
+      turn.state.links = keepKnown(
+        addMeasured(turn.state.links, peer, message.measured),
+        // Whatever peers a member names, the matrix stays bounded.
+        (other) => turn.state.record.shards.has(other),
+      );
       break;
     case "beat":
       break;

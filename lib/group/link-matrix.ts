@@ -8,23 +8,16 @@ export interface LinkSample {
   readonly bytesPerSecond: number;
   /** One way. */
   readonly seconds: number;
-  /** The coordinator's clock, in milliseconds. */
-  readonly at: number;
 }
 
 /** By who measured, then towards whom. */
 export type LinkRecord = ReadonlyMap<string, ReadonlyMap<string, LinkSample>>;
 
-/** The record with what a member measured at `now`. */
-export function addMeasured(
-  record: LinkRecord,
-  from: string,
-  measured: readonly MeasuredLink[],
-  now: number,
-): LinkRecord {
+/** The record with what a member has measured. */
+export function addMeasured(record: LinkRecord, from: string, measured: readonly MeasuredLink[]): LinkRecord {
   const own = new Map(record.get(from));
   for (const { peerId, bytesPerSecond, seconds } of measured)
-    if (peerId !== from) own.set(peerId, { bytesPerSecond, seconds, at: now });
+    if (peerId !== from) own.set(peerId, { bytesPerSecond, seconds });
   return new Map(record).set(from, own);
 }
 

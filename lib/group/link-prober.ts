@@ -45,7 +45,7 @@ interface Known {
 }
 
 /** A measurement under way, which goes on after a pause. */
-interface Partial {
+interface Unfinished {
   link: number;
   trials: StreamTrial[];
   roundTripSeconds: number;
@@ -65,6 +65,11 @@ const BURST_SECONDS = 0.02;
 /** A link that was measured is measured again after so long at the earliest. */
 const AGAIN_MS = 60_000;
 const PROBE_LIMIT_MS = 20_000;
+/** How often to look whether a link is due. */
+const LOOK_MS = 1000;
+const LOOK_MS_MAX = 60_000;
+/** Peers that were once linked and are remembered, so that one that comes and goes is not measured more often. */
+const PEERS_MAX = 1024;
 
 /** Whether the burst took long enough for its rate to mean something, or no longer one is allowed. */
 export function tellsRate(bytes: number, { roundTripSeconds, bytesPerSecond }: LinkMeasure): boolean {
@@ -82,7 +87,7 @@ class LinkProber implements Prober {
   readonly #known = new Map<string, Known>();
   /** The link to each peer that was tried last: one whose probe was cut short is no new one. */
   readonly #tried = new Map<string, number>();
-  readonly #partial = new Map<string, Partial>();
+  readonly #unfinished = new Map<string, Unfinished>();
   /** Until then the probes so far are more than the share. */
   #owedUntil = 0;
   #running: AbortController | null = null;
@@ -114,17 +119,22 @@ class LinkProber implements Prober {
     const { clock, links } = this.#options;
     while (!signal.aborted) {
       const next = this.#due();
-      if (next === null) await clock.sleep(Math.max(1000, this.#owedUntil - clock.now()), signal);
-      else {
-        const open = links().get(next)!;
-        this.#tried.set(next, open.link);
-        // A link that ends meanwhile is made anew, and then measured.
-        await this.#measure(next, open, signal).catch(() => {});
-      }
+      const done = next !== null && (await this.#try(next, links().get(next)!, signal));
+      const owed = this.#owedUntil - clock.now();
+      if (!done) await clock.sleep(Math.min(LOOK_MS_MAX, Math.max(LOOK_MS, owed)), signal);
     }
   }
 
-  /** The peer whose link to measure now: a new link at once, another when its time has come and nothing is owed. */
+  /** False for a link that ends meanwhile, or a probe that is cut short. */
+  async #try(peerId: string, open: OpenLink, signal: AbortSignal): Promise<boolean> {
+    this.#tried.set(peerId, open.link);
+    return this.#measure(peerId, open, signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** The peer whose link to measure now: a new peer's at once, another when its time has come and nothing is owed. */
   #due(): string | null {
     const { self, links, clock } = this.#options;
     const now = clock.now();
@@ -133,7 +143,8 @@ class LinkProber implements Prober {
     const ordered = [...ids.filter((id) => id > self), ...ids.filter((id) => id < self)];
     for (const id of [...this.#tried.keys()]) if (!links().has(id)) this.#forget(id);
     const fresh = ordered.find((id) => this.#tried.get(id) !== links().get(id)!.link);
-    if (fresh !== undefined) return fresh;
+    // A link that is made again and again would otherwise be measured each time.
+    if (fresh !== undefined && (now >= this.#owedUntil || !this.#tried.has(fresh))) return fresh;
     if (now < this.#owedUntil) return null;
     const measuredAt = (id: string) => this.#known.get(id)?.at ?? Number.NEGATIVE_INFINITY;
     const oldest = ordered.sort((a, b) => measuredAt(a) - measuredAt(b))[0];
@@ -141,28 +152,28 @@ class LinkProber implements Prober {
   }
 
   #forget(peerId: string): void {
-    this.#tried.delete(peerId);
+    if (this.#tried.size > PEERS_MAX) this.#tried.delete(peerId);
     this.#known.delete(peerId);
-    this.#partial.delete(peerId);
+    this.#unfinished.delete(peerId);
   }
 
   async #measure(peerId: string, open: OpenLink, signal: AbortSignal): Promise<void> {
     const { endpoint, clock, report } = this.#options;
     const known = this.#known.get(peerId);
     const again = known?.link === open.link ? known : null;
-    let partial = this.#partial.get(peerId);
-    if (partial?.link !== open.link) {
+    let unfinished = this.#unfinished.get(peerId);
+    if (unfinished?.link !== open.link) {
       const bytes = again?.bytes ?? BURST_BYTES;
-      partial = { link: open.link, trials: [], roundTripSeconds: Number.POSITIVE_INFINITY, bytes };
-      this.#partial.set(peerId, partial);
+      unfinished = { link: open.link, trials: [], roundTripSeconds: Number.POSITIVE_INFINITY, bytes };
+      this.#unfinished.set(peerId, unfinished);
     }
-    const { trials } = partial;
+    const { trials } = unfinished;
     const due = again === null ? streamTrials(open.streams) : [again.streamsUsed];
     for (const streams of due.slice(trials.length)) {
-      await this.#burst(partial, streams, signal);
+      await this.#burst(unfinished, streams, signal);
     }
-    const { bytes, roundTripSeconds } = partial;
-    this.#partial.delete(peerId);
+    const { bytes, roundTripSeconds } = unfinished;
+    this.#unfinished.delete(peerId);
     const streamsUsed = fewestStreams(trials);
     if (streamsUsed !== again?.streamsUsed) await endpoint.use(open.link, streamsUsed);
     this.#known.set(peerId, { link: open.link, streamsUsed, at: clock.now(), bytes });
@@ -173,10 +184,10 @@ class LinkProber implements Prober {
   }
 
   /** Bursts that grow until one tells the rate; each adds to what is owed. */
-  async #burst(partial: Partial, streams: number, signal: AbortSignal): Promise<void> {
+  async #burst(unfinished: Unfinished, streams: number, signal: AbortSignal): Promise<void> {
     const { endpoint, clock, share } = this.#options;
     for (;;) {
-      const { link, bytes, roundTripSeconds } = partial;
+      const { link, bytes, roundTripSeconds } = unfinished;
       const pings = roundTripSeconds === Number.POSITIVE_INFINITY ? PINGS : 1;
       const start = clock.now();
       let tookMs = Number.NaN;
@@ -186,13 +197,13 @@ class LinkProber implements Prober {
           { bytes, streams, pings, limitMs: PROBE_LIMIT_MS },
           signal,
         );
-        tookMs = (bytes / measure.bytesPerSecond) * 1000;
-        partial.roundTripSeconds = Math.min(roundTripSeconds, measure.roundTripSeconds);
+        if (measure.bytesPerSecond > 0) tookMs = (bytes / measure.bytesPerSecond) * 1000;
+        unfinished.roundTripSeconds = Math.min(roundTripSeconds, measure.roundTripSeconds);
         if (tellsRate(bytes, measure)) {
-          partial.trials.push({ streams, bytesPerSecond: measure.bytesPerSecond });
+          unfinished.trials.push({ streams, bytesPerSecond: measure.bytesPerSecond });
           return;
         }
-        partial.bytes = Math.min(BURST_BYTES_MAX, bytes * BURST_GROWTH);
+        unfinished.bytes = Math.min(BURST_BYTES_MAX, bytes * BURST_GROWTH);
       } finally {
         // One that was cut short took no more of the link than all of it until then.
         if (Number.isNaN(tookMs)) tookMs = clock.now() - start;

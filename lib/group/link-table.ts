@@ -77,7 +77,7 @@ export interface LinkEntry {
 }
 
 /** Time for an endpoint to say whether a link is open. */
-const PROBE_MS = 1000;
+const READY_MS = 1000;
 
 export class LinkTable {
   readonly #self: string;
@@ -155,11 +155,11 @@ export class LinkTable {
   }
 
   /** The link to a peer that is still open here; forgets one that has ended. */
-  async probe(peerId: string, signal: AbortSignal): Promise<LinkEntry | undefined> {
+  async openLink(peerId: string, signal: AbortSignal): Promise<LinkEntry | undefined> {
     const entry = this.#entries.get(peerId);
     if (entry === undefined) return undefined;
     try {
-      await this.#endpoint.ready(entry.link, PROBE_MS, signal);
+      await this.#endpoint.ready(entry.link, READY_MS, signal);
       return entry;
     } catch {
       signal.throwIfAborted();

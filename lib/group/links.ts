@@ -7,10 +7,10 @@
 import { type Clock, systemClock, withLimit } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { Host } from "../peer/host.js";
-import type { PeerChannel } from "../peer/libp2p-channel.js";
-import { dialLink, expectLink, type HandshakeOptions, LinkRefusal, receiveHello } from "./link-handshake.js";
-import { BULK_PROTOCOL, type Encryption, type LinkHello } from "./link-messages.js";
-import { checkGreeter, createTurns, linkRole, undialable } from "./link-roles.js";
+import { LinkAnswerer } from "./link-answerer.js";
+import { dialLink, type HandshakeOptions, LinkRefusal } from "./link-handshake.js";
+import { BULK_PROTOCOL, type Encryption } from "./link-messages.js";
+import { createTurns, linkRole, undialable } from "./link-roles.js";
 import {
   type BulkEndpoint,
   type LinkEntry,
@@ -81,18 +81,15 @@ interface Greeting {
 
 /** A pause before a failed hello is said again. */
 const RETRY_MS = 50;
-/** Peers whose hello may wait for a view at the same time. */
-const ANSWERING_MAX = 256;
 
 class MemberLinks implements BulkLinks {
   readonly #host: BulkLinksOptions["host"];
   readonly #handshake: HandshakeOptions;
   readonly #clock: Clock;
   readonly #viewWaitMs: number;
+  readonly #answerer: LinkAnswerer;
   readonly #turnAfterMs: number;
   readonly #table: LinkTable;
-  /** The hello of each peer that is being answered; a newer one of the same peer ends it. */
-  readonly #answering = new Map<string, AbortController>();
   /** The higher rank of a pair greets and answers one at a time, so that the two make one link when both greet. */
   readonly #turns = createTurns();
   readonly #closing = new AbortController();
@@ -115,10 +112,17 @@ class MemberLinks implements BulkLinks {
       streams: options.streams ?? "auto",
       stepLimitMs: options.stepLimitMs ?? 5000,
     };
+    this.#answerer = new LinkAnswerer({
+      table: this.#table,
+      handshake: this.#handshake,
+      turns: this.#turns,
+      viewWaitMs: this.#viewWaitMs,
+      closing: this.#closing.signal,
+    });
   }
 
   async start(): Promise<void> {
-    await this.#host.handle(BULK_PROTOCOL, (channel) => this.#answer(channel));
+    await this.#host.handle(BULK_PROTOCOL, (channel) => this.#answerer.answer(channel));
   }
 
   open(): ReadonlyMap<string, OpenLink> {
@@ -207,7 +211,7 @@ class MemberLinks implements BulkLinks {
     const { peerId } = member;
     const attempt = async () => {
       signal.throwIfAborted();
-      const entry = await this.#table.probe(peerId, signal);
+      const entry = await this.#table.openLink(peerId, signal);
       if (entry?.epoch !== epoch) await this.#greetOnce(greeting, entry, signal);
     };
     for (;;) {
@@ -238,89 +242,22 @@ class MemberLinks implements BulkLinks {
     }
   }
 
-  // ---- the other answers ----
+  // ---- the other waits for it; LinkAnswerer answers ----
 
   async #awaitHello(peerId: string, epoch: number, signal: AbortSignal): Promise<void> {
     for (;;) {
-      // Waiting begins before the probe, which gives a hello time to be answered unseen.
+      // Waiting begins before the look, which gives a hello time to be answered unseen.
       const waiting = new AbortController();
       const changed = this.#table.changed(AbortSignal.any([signal, waiting.signal]));
       changed.catch(() => {});
       try {
-        const entry = await this.#table.probe(peerId, signal);
+        const entry = await this.#table.openLink(peerId, signal);
         if (entry?.epoch === epoch) return;
         await changed;
       } finally {
         waiting.abort();
       }
     }
-  }
-
-  async #answer(channel: PeerChannel): Promise<void> {
-    const peerId = channel.remote;
-    const controller = new AbortController();
-    try {
-      const hello = await receiveHello(channel, this.#handshake, this.#closing.signal);
-      this.#answering.get(peerId)?.abort(new GradmeshError("ERR_ABORTED", `${peerId} said a newer hello`));
-      if (this.#answering.size >= ANSWERING_MAX) {
-        throw new GradmeshError("ERR_TIMEOUT", "too many peers wait for a view here");
-      }
-      this.#answering.set(peerId, controller);
-      const signal = AbortSignal.any([controller.signal, this.#closing.signal]);
-      await this.#admit(peerId, hello, signal);
-      const link = () => this.#link(channel, hello, signal);
-      await (hello.turned ? this.#turns(peerId, link) : link());
-    } catch (error) {
-      const { code, message } = asGradmeshError(error);
-      await channel.send({ type: "refused", code, reason: message.slice(0, 1024) }).catch(() => {});
-    } finally {
-      if (this.#answering.get(peerId) === controller) this.#answering.delete(peerId);
-      await channel.close();
-    }
-  }
-
-  /** Waits until this peer has the hello's view, and checks that the other is in it and may greet. */
-  async #admit(peerId: string, hello: LinkHello, signal: AbortSignal): Promise<void> {
-    const { runId, encryption } = this.#handshake;
-    if (hello.runId !== runId)
-      throw new GradmeshError("ERR_UNAUTHORIZED", "this peer takes part in another run");
-    if (hello.encryption !== encryption)
-      throw new GradmeshError(
-        "ERR_REFUSED",
-        `bulk links here use "${encryption}", not "${hello.encryption}"`,
-      );
-    const what = `the view of epoch ${hello.epoch}`;
-    const view = await withLimit(
-      this.#clock,
-      this.#viewWaitMs,
-      `waiting for ${what}`,
-      signal,
-      async (limited) => {
-        for (;;) {
-          const current = this.#table.view;
-          if (current !== undefined && current.epoch >= hello.epoch) return current;
-          await this.#table.changed(limited);
-        }
-      },
-    );
-    if (view.epoch > hello.epoch)
-      throw new GradmeshError("ERR_REFUSED", `epoch ${hello.epoch} is over; it is ${view.epoch}`);
-    checkGreeter(view, this.#table.rank, peerId, hello.turned);
-  }
-
-  async #link(channel: PeerChannel, hello: LinkHello, signal: AbortSignal): Promise<void> {
-    const peerId = channel.remote;
-    const entry = await this.#table.probe(peerId, signal);
-    if (entry !== undefined && entry.name === hello.link) {
-      await channel.send({ type: "keep" });
-      this.#table.keep(peerId, { ...entry, epoch: hello.epoch });
-      return;
-    }
-    // This side greeted too, and was first: the other finds that link.
-    if (hello.turned && entry?.epoch === hello.epoch)
-      throw new GradmeshError("ERR_ABORTED", "the two are linked already");
-    this.#table.drop(peerId);
-    this.#table.keep(peerId, await expectLink(channel, hello, this.#handshake, signal));
   }
 }
 

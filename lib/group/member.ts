@@ -24,6 +24,7 @@ import {
   type CoordinatorMessage,
   type End,
   GROUP_VERSION,
+  MEMBERS_MAX,
   type MeasuredLink,
   type Metrics,
   type Notice,
@@ -96,7 +97,7 @@ export interface Member {
   syncFailed(report: { epoch: number; round: number; reason: string }): void;
   /** The inner steps of a view's round are done, also where the view is void by now. */
   finished(report: { epoch: number; round: number }): void;
-  /** What this peer measured its links to be. */
+  /** What this peer measured its links to be; said again to a coordinator that was away. */
   links(measured: MeasuredLink[]): void;
   /** Asks to leave at the next boundary, which comes as `end`. */
   leave(): void;
@@ -123,6 +124,8 @@ class CoordinatedMember implements Member {
   #pending: Pending | null = null;
   #applied: { round: number; metrics: Metrics } | null = null;
   #committedRound = -1;
+  /** What its links were last measured to be, for a coordinator that was restarted. */
+  #measured = new Map<string, MeasuredLink>();
   #leaving = false;
 
   constructor(options: MemberOptions) {
@@ -136,6 +139,7 @@ class CoordinatedMember implements Member {
       connect: (signal) => options.connect(signal),
       onOpen: () => {
         this.hello();
+        this.links([...this.#measured.values()].slice(-MEMBERS_MAX));
         if (this.#leaving) this.leave();
       },
       onMessage: (message) => this.#hear(message),
@@ -193,8 +197,7 @@ class CoordinatedMember implements Member {
     const controller = new AbortController();
     const members = message.members.map(({ peerId }) => peerId);
     this.#view = { epoch, round, members, controller };
-    const live: LiveView = { ...message, signal: controller.signal };
-    this.#queue.push(live);
+    this.#queue.push({ ...message, signal: controller.signal } satisfies LiveView);
   }
 
   /** @param lost members whose loss voids it: the same error as on members that find the loss by themselves. */
@@ -264,7 +267,8 @@ class CoordinatedMember implements Member {
   }
 
   links(measured: MeasuredLink[]): void {
-    this.#connection.send({ type: "links", measured });
+    for (const link of measured) this.#measured.set(link.peerId, link);
+    if (measured.length > 0) this.#connection.send({ type: "links", measured });
   }
 
   leave(): void {

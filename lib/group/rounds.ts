@@ -85,6 +85,7 @@ export function announce(
     name: "running",
     since: turn.now,
     source,
+    delayed: source === null ? [] : [source, ...targets],
     votes: new Map(),
     finished: new Map(),
     firstVoteAt: null,
@@ -123,7 +124,11 @@ export function reopen(
 export function pause(turn: Turn, reason: string): void {
   const { state } = turn;
   const untold = state.record.commit !== null && state.record.stateDigest === null;
-  for (const there of state.peers.values()) there.member = false;
+  for (const there of state.peers.values()) {
+    there.member = false;
+    // Nobody is left that it would keep waiting, and it may be the only one with the state.
+    there.resting = false;
+  }
   releaseLeavers(turn);
   state.phase = { name: "gathering", expected: [], until: null, untold, reports: new Map() };
   for (const [peer, there] of state.peers) {

@@ -25,22 +25,23 @@ function medianAt(phase: Running, members: readonly string[]): number | null {
   return times[Math.floor(members.length / 2)] ?? null;
 }
 
-/** Leaves out the members past the limit, unless the round could not go on without them. */
+/**
+ * Leaves out the members past the limit, unless the round could not go on without them. Who sends or receives the state
+ * first has limits of its own.
+ */
 export function leaveOutSlow(turn: Turn, phase: Running): void {
   const { state, now } = turn;
   const { slowLimitMs, membersMin } = state.charter.settings;
   const members = activeMembers(state);
   const median = medianAt(phase, members);
   if (slowLimitMs === 0 || median === null || now - median < slowLimitMs) return;
-  const slow = members.filter(
-    (peer) => !phase.finished.has(peer) && !phase.votes.has(peer) && !state.peers.get(peer)!.spared,
-  );
+  const busy = (peer: string) => !phase.finished.has(peer) && !phase.votes.has(peer);
+  const excused = (peer: string) => phase.delayed.includes(peer) || state.peers.get(peer)!.spared;
+  const slow = members.filter((peer) => busy(peer) && !excused(peer));
   const rest = members.filter((peer) => !slow.includes(peer));
   if (rest.length < membersMin || !rest.some((peer) => holdsState(state, peer))) return;
   for (const peer of slow) {
     const there = state.peers.get(peer)!;
-    // A joiner that is still being sent the state has its own limit.
-    if (!holdsState(state, peer)) continue;
     const reason = `its inner steps take ${Math.round(now - median)} ms longer than the median (slowLimitMs ${slowLimitMs})`;
     unseat(turn, peer, "slow", reason);
     there.resting = true;

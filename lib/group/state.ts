@@ -57,6 +57,8 @@ export interface Running {
   since: number;
   /** Whom joiners get the state from; null when every member holds it. */
   source: string | null;
+  /** The source and the joiners, whose inner steps begin late. */
+  delayed: string[];
   votes: Map<string, Vote>;
   /** When each member had taken its inner steps. */
   finished: Map<string, number>;

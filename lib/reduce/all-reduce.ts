@@ -134,7 +134,7 @@ export function createReducer(options: ReducerOptions): Reducer {
     const report = new Float64Array(REPORT_LENGTH);
     report[LOST_RANK] = -1;
     const plan = plans.get(requestOf(options, call));
-    const native = {
+    const nativeCall = {
       plan,
       links: Int32Array.from(group, (member) => all[member]!),
       operation,
@@ -146,7 +146,7 @@ export function createReducer(options: ReducerOptions): Reducer {
       report,
     };
     try {
-      await endpoint.run(native, signal);
+      await endpoint.run(nativeCall, signal);
     } catch (error) {
       throw nameLost(error, report, view, group);
     }

@@ -31,7 +31,9 @@ const network = z.strictObject({
   encryption: z
     .enum(["aes-256-gcm", "none"])
     .default("aes-256-gcm")
-    .describe("of the bulk links; none only on a network where every machine is trusted"),
+    .describe(
+      "of the bulk links, which carry tensors between peers; none only on a network where every machine is trusted",
+    ),
   segmentElements: z
     .int()
     .min(256)
@@ -48,7 +50,7 @@ const network = z.strictObject({
     .max(15)
     .default("")
     .meta({ allowed: "the name of one that the system has, or empty" })
-    .describe("of TCP on the bulk links, as in bbr; empty: the system's"),
+    .describe("the TCP congestion control of the bulk links, as in bbr; empty: the system's"),
   paceMbit: z
     .number()
     .min(0)
@@ -60,7 +62,9 @@ const network = z.strictObject({
     .min(0)
     .max(0.2)
     .default(0.01)
-    .describe("share of a link that measuring it may take; 0: links are not measured"),
+    .describe(
+      "share of a link that measuring it may take over time, as in 0.01 for 1 %; 0: links are not measured",
+    ),
   dialable: z
     .boolean()
     .default(true)
@@ -75,7 +79,7 @@ const network = z.strictObject({
     0,
     86_400_000,
     0,
-    "a peer so much later than the median is left out of a round, its work goes into its next one; 0: never",
+    "a peer whose inner steps end so many ms after the median peer's is left out of the round; its work goes into its next contribution; 0: never",
   ),
   silenceLimitMs: milliseconds(5_000, "a peer that sends nothing for so long in a collective is lost"),
   roundLimitMs: milliseconds(600_000, "a peer that does not finish its inner steps in this time is left out"),

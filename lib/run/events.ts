@@ -1,6 +1,6 @@
 /** What a peer tells about its run as it goes: the lines of `--json`, and what progress and reports are made of. */
 
-import type { MembershipChange } from "../group/messages.js";
+import type { MembershipChange, ViewLinks } from "../group/messages.js";
 
 /** How a round's wall time was spent, in seconds. */
 export interface RoundSeconds {
@@ -29,7 +29,16 @@ export type RunEvent =
     }
   | { type: "ticket"; peer: string; ticket: string }
   | { type: "waiting"; peer: string; reason: string }
-  | { type: "view"; peer: string; epoch: number; round: number; members: string[]; source: string | null }
+  | {
+      type: "view";
+      peer: string;
+      epoch: number;
+      round: number;
+      members: string[];
+      source: string | null;
+      /** The matrix of the members' links, row-major, the sender first; null while nothing was measured. */
+      links: ViewLinks | null;
+    }
   | { type: "evaluated"; peer: string; round: number; validationLoss: number }
   | { type: "trained"; peer: string; round: number; loss: number; steps: number; seconds: number }
   | {

@@ -31,8 +31,8 @@ export interface RoundAccount {
   bytesRetried: number;
   /** Native seconds of the collective that gave the result. */
   reduceSeconds: number;
-  /** An all-reduce of the round was begun, so that others may hold this peer's contribution. */
-  attempted: boolean;
+  /** The round may commit with this peer's contribution in it, also where it never hears so. */
+  mayCount: boolean;
 }
 
 export interface ExchangeOptions {
@@ -84,7 +84,7 @@ export class Exchange {
     const { replica, self } = this.#options;
     if (view.signal.aborted) return;
     if (this.#account.round !== view.round) {
-      await this.#carryOver(view);
+      this.carryOver(view);
       this.#account = emptyAccount(view.round);
       this.#reducing.forget();
     }
@@ -100,12 +100,16 @@ export class Exchange {
     if (!view.signal.aborted) await this.#reduce(view);
   }
 
-  /** Work on an earlier round that nobody was given, because this peer was too slow, goes into the next contribution. */
-  async #carryOver(view: LiveView): Promise<void> {
+  /**
+   * The last view's round is over for this peer. Work on it that no result can hold, because this peer was too slow,
+   * goes into its next contribution; work that may be in one is never sent again.
+   */
+  carryOver(view: LiveView): void {
     const { replica, network, self, emit } = this.#options;
-    const { round, trained, attempted } = this.#account;
-    if (network.slowLimitMs === 0 || trained === null || attempted) return;
-    const norm = await replica.carryOver();
+    const { round, trained, mayCount } = this.#account;
+    if (mayCount) replica.dropCarried();
+    if (network.slowLimitMs === 0 || trained === null || mayCount) return;
+    const norm = replica.carryOver();
     emit({ type: "carried", peer: self, from: round, into: view.round, steps: trained.steps, norm });
   }
 
@@ -131,7 +135,9 @@ export class Exchange {
     if (fault !== null && fault.round === view.round + 1)
       endpoint.fault(operation, fault.steps, constants.signals[fault.signal]);
     const { epoch, round } = view;
-    this.#account.attempted = true;
+    // A salvaged result may hold what others got before a failure; an exact one only what this peer has voted for, and
+    // of an earlier view of the round nothing is committed any more.
+    this.#account.mayCount = network.onLoss === "salvage";
     // A peer may wait for slower ones as long as the run's rule for a round allows.
     const waiting = { limitMs: network.roundLimitMs };
     this.#options.prober.pause();
@@ -144,11 +150,15 @@ export class Exchange {
       this.#account.bytesSent += sentBytes(report);
       this.#account.reduceSeconds = report.seconds;
       const resultDigest = await native.digest([replica.mean]);
-      if (!view.signal.aborted) member.vote({ epoch, round, outcome: "done", resultDigest });
+      if (!view.signal.aborted) {
+        this.#account.mayCount = true;
+        member.vote({ epoch, round, outcome: "done", resultDigest });
+      }
     } catch (error) {
       this.#voteFailed(view, asGradmeshError(error));
+    } finally {
+      this.#options.prober.resume();
     }
-    this.#options.prober.resume();
   }
 
   #voteFailed(view: LiveView, error: GradmeshError): void {
@@ -182,18 +192,22 @@ export class Exchange {
     let bytes = 0;
     this.#reducing.forget();
     prober.pause();
-    for (const [index, kind] of (["anchor", "momentum"] as const).entries()) {
-      const tensor = shared[index]!;
-      // `mean` is free until the round's all-reduce.
-      const [input, output] = sending ? [tensor, replica.mean] : [replica.mean, tensor];
-      const report = await reducer.broadcast({
-        ...this.#call(view, operationId(view, kind)),
-        members: [source, ...targets],
-        root: source,
-        input,
-        output,
-      });
-      bytes += sending ? sentBytes(report) : report.bytesReceived;
+    try {
+      for (const [index, kind] of (["anchor", "momentum"] as const).entries()) {
+        const tensor = shared[index]!;
+        // `mean` is free until the round's all-reduce.
+        const [input, output] = sending ? [tensor, replica.mean] : [replica.mean, tensor];
+        const report = await reducer.broadcast({
+          ...this.#call(view, operationId(view, kind)),
+          members: [source, ...targets],
+          root: source,
+          input,
+          output,
+        });
+        bytes += sending ? sentBytes(report) : report.bytesReceived;
+      }
+    } finally {
+      prober.resume();
     }
     return bytes;
   }
@@ -245,6 +259,6 @@ function emptyAccount(round: number): RoundAccount {
     bytesSent: 0,
     bytesRetried: 0,
     reduceSeconds: 0,
-    attempted: false,
+    mayCount: false,
   };
 }

@@ -163,7 +163,7 @@ class Peer {
       else if (message.type === "commit") await this.#commit(message);
       else if (message.type === "end") return await this.#end(message.reason, message.code);
       else {
-        const { epoch, round, members, sync } = message;
+        const { epoch, round, members, sync, links } = message;
         emit({
           type: "view",
           peer,
@@ -171,6 +171,7 @@ class Peer {
           round,
           members: members.map((m) => m.peerId),
           source: sync?.source ?? null,
+          links,
         });
         this.#working = this.#working.then(() => this.#work(message));
       }

@@ -150,12 +150,17 @@ export class Replica {
    * Keeps the pseudo-gradient of a round that went on without this peer, what it had carried into it included: it is
    * added to the next one, until a round commits with it. Gives its Euclidean norm.
    */
-  async carryOver(): Promise<number> {
+  carryOver(): number {
     this.#carried ??= new Float32Array(this.delta.length);
     this.#carried.set(this.delta);
     let squares = 0;
     for (const value of this.delta) squares += value * value;
     return Math.sqrt(squares);
+  }
+
+  /** What was carried may be in a round that this peer did not see commit. */
+  dropCarried(): void {
+    this.#carried = null;
   }
 
   /** Takes over what a replica with another shard had carried. */

@@ -133,13 +133,14 @@ export class Training {
   async work(view: LiveView): Promise<void> {
     this.#members = view.members.map(({ peerId, shard }) => ({ peerId, shard }));
     const own = this.#members.find(({ peerId }) => peerId === this.#options.host.peerId);
-    if (own !== undefined && own.shard !== this.#replica.shard) await this.#changeShard(own.shard);
+    if (own !== undefined && own.shard !== this.#replica.shard) await this.#changeShard(own.shard, view);
     await this.#exchange.run(view);
   }
 
   /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */
-  async #changeShard(shard: number): Promise<void> {
+  async #changeShard(shard: number, view: LiveView): Promise<void> {
     const old = this.#replica;
+    this.#exchange.carryOver(view);
     const { threads, device } = this.#local;
     const own = { threads, device, folder: process.cwd() };
     const replica = await Replica.create({ config: this.config, shard, ...own });

@@ -14,9 +14,12 @@ Status EarlyFrames::hold(uint32_t link, const FrameHeader& header, EarlyFrame** 
   }
   Sent& sent = operations_[header.operation][link];
   if (header.type == FrameType::data) {
-    if (sent.bytes != 0 && sent.bytes + header.length > kEagerBytes)
+    const uint64_t cost = eager_cost(header.length);
+    if (sent.cost != 0 && sent.cost + cost > kEagerBytes)
       return {GM_PROTOCOL, "more data than a peer may send before this rank has begun"};
-    sent.bytes += header.length;
+    // Of two with one tag the first to be there would speak for the other, which is still landing.
+    if (!sent.tags.insert(header.tag).second) return {GM_PROTOCOL, "data that came already"};
+    sent.cost += cost;
   } else if (++sent.controls > kControlsMax) {
     return {GM_PROTOCOL, "more control frames than an operation has"};
   }

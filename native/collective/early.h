@@ -1,6 +1,7 @@
 // What came for operations that have not been started here: ranks may start operations in any order, and not
-// at the same time. Bounded: a rank sends at most kEagerBytes of data of an operation to one that has not
-// said begin, and has at most kOperationsMax under way; whoever sends more breaks the protocol.
+// at the same time. Bounded: a rank sends at most kEagerBytes of data (eager_cost) of an operation to
+// one that has not said begin, and has at most kOperationsMax under way; whoever sends more breaks the
+// protocol.
 #pragma once
 #include <map>
 #include <memory>
@@ -15,6 +16,8 @@ namespace gradmesh {
 
 inline constexpr size_t kOperationsMax = 16;                // under way on an endpoint
 inline constexpr uint64_t kEagerBytes = uint64_t{4} << 20;  // but always one frame
+// What a data frame counts for: its payload, and what keeping it costs, so that small ones are bounded too.
+constexpr uint64_t eager_cost(uint64_t payload_bytes) { return payload_bytes + 1024; }
 
 struct EarlyFrame {
   FrameHeader header;
@@ -39,7 +42,8 @@ class EarlyFrames {
  private:
   struct Sent {
     Frames frames;
-    uint64_t bytes = 0;  // of data
+    std::set<uint64_t> tags;  // of data
+    uint64_t cost = 0;        // likewise
     size_t controls = 0;
   };
   static constexpr size_t kControlsMax = 3;  // begin, done, abort

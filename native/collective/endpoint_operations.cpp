@@ -64,6 +64,7 @@ void Endpoint::start(OperationRequest request) {
     Link* from = nullptr;
     if (!links_.find(link, &from)) continue;
     if (rank == links.end()) {
+      from->drop_data(id);  // what is still landing would land in memory that ends here
       refuse_stranger(*from, operation);
       continue;
     }

@@ -2,6 +2,7 @@
 #include "collective/executor.h"
 
 #include <cstring>
+#include <map>
 
 #include "base/assert.h"
 #include "collective/arithmetic.h"
@@ -27,6 +28,7 @@ Executor::Executor(std::shared_ptr<const Schedule> schedule, const Arguments& ar
       own_loops_(codec_loops(own_)),
       buffers_(buffers),
       waits_left_(steps()),
+      follower_(steps()),
       dependents_begin_(steps() + 1),
       done_(steps()) {
   for (uint32_t index = 0; index < steps(); ++index) {
@@ -38,8 +40,29 @@ Executor::Executor(std::shared_ptr<const Schedule> schedule, const Arguments& ar
   std::vector<uint32_t> filled(dependents_begin_.begin(), dependents_begin_.end() - 1);
   for (uint32_t index = 0; index < steps(); ++index)
     for (const uint32_t wait : step(index).waits) dependents_[filled[wait]++] = index;
+  order_sends();
   for (uint32_t index = 0; index < steps(); ++index)
     if (ready(index)) make_ready(index);
+}
+
+void Executor::order_sends() {
+  std::map<std::pair<uint32_t, uint64_t>, uint32_t> last;  // by peer, then phase and chunk
+  for (uint32_t index = 0; index < steps(); ++index) {
+    if (step(index).kind != StepKind::send) continue;
+    const auto [before, first] = last.try_emplace({step(index).peer, tag_without_segment(step(index).tag)});
+    if (!first) {
+      follower_[before->second] = index;
+      ++waits_left_[index];
+    }
+    before->second = index;
+  }
+}
+
+bool Executor::next_send(uint32_t* index) {
+  if (!take(sends_, index)) return false;
+  const uint32_t follower = follower_[*index];
+  if (follower != 0 && --waits_left_[follower] == 0) make_ready(follower);
+  return true;
 }
 
 void Executor::make_ready(uint32_t index) {

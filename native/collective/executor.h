@@ -39,8 +39,10 @@ class Executor {
 
   // Every wait of the step is done, so its memory may be used.
   bool ready(uint32_t index) const { return waits_left_[index] == 0; }
-  // A send that has become ready, in the order of readiness; false when there is none.
-  bool next_send(uint32_t* index) { return take(sends_, index); }
+  // A send that has become ready, in the order of readiness; false when there is none. Segments of one phase
+  // and chunk go to a peer in the schedule's order: whoever lends memory in turns takes the first of them
+  // first, and one that came too soon could keep it behind itself in the last stream that is still read.
+  bool next_send(uint32_t* index);
   // A recv that has become ready likewise; each is given once.
   bool next_recv(uint32_t* index) { return take(recvs_, index); }
   bool has_work() const { return !local_.empty(); }
@@ -61,6 +63,7 @@ class Executor {
  private:
   static bool take(std::deque<uint32_t>& ready, uint32_t* index);
   void make_ready(uint32_t index);
+  void order_sends();
   void run(const Step& step);
   void reduce(const Step& step);
   void elementwise(const Step& step);
@@ -81,7 +84,8 @@ class Executor {
   const Codec& own_;  // the dtype's codec, whose wire is the tensor's own memory
   const CodecLoops& own_loops_;
   const Buffers buffers_;
-  std::vector<uint32_t> waits_left_;
+  std::vector<uint32_t> waits_left_;  // a send also waits for the one before it (follower_)
+  std::vector<uint32_t> follower_;    // of a send: the next of its phase, chunk and peer; 0: none
   std::vector<uint32_t> dependents_,
       dependents_begin_;  // of step i: [dependents_begin_[i], dependents_begin_[i + 1])
   std::deque<uint32_t> local_, sends_, recvs_;

@@ -36,7 +36,8 @@ bool LinkTable::tick_open(uint32_t id, Slot& slot, int64_t now) {
   for (uint32_t index = 0; index < slot.link->streams(); ++index) {
     Stream& stream = *slot.link->stream(index);
     Wire& wire = slot.wires[index];
-    if (!stream.held() && now - wire.heard_ms > limit) {
+    // One that goes on after a hold is heard by the next pump at the soonest.
+    if (!stream.held() && !stream.resumed() && now - wire.heard_ms > limit) {
       close(id, {GM_PEER_LOST, "nothing was heard for " + std::to_string(limit) + " ms"});
       return false;
     }

@@ -35,6 +35,7 @@ Operation::Operation(OperationRequest request, const OperationMemory& memory, st
     if (step.kind == StepKind::send) ++peers_[step.peer].sends_left;
     if (step.kind != StepKind::recv) continue;
     ++peers_[step.peer].receives_left;
+    peers_[step.peer].gives = true;
     GM_ASSERT(peers_[step.peer].receives.emplace(step.tag, index).second);
   }
 }
@@ -101,7 +102,7 @@ Status Operation::arriving(uint32_t rank, const FrameHeader& header, Landing* la
 
 Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<const uint8_t> payload,
                           uint32_t step) {
-  received_ += kFrameHeaderBytes + header.length + peers_[rank].link->trailer_bytes();
+  count_received(rank, header);
   switch (header.type) {
     case FrameType::begin:
       GM_TRY(arrived_begin(rank, payload));
@@ -126,13 +127,19 @@ Status Operation::arrived(uint32_t rank, const FrameHeader& header, std::span<co
   return Status::ok();
 }
 
+void Operation::count_received(uint32_t rank, const FrameHeader& header) {
+  received_ += kFrameHeaderBytes + header.length + peers_[rank].link->trailer_bytes();
+}
+
 Status Operation::early(uint32_t rank, EarlyFrames::Frames frames) {
   Peer& peer = peers_[rank];
   for (auto& frame : frames) {
-    if (frame->header.type == FrameType::data)
+    if (frame->header.type == FrameType::data) {
+      if (frame->complete) count_received(rank, frame->header);
       peer.early.push_back(std::move(frame));
-    else if (!ended_ && peer.link != nullptr)
+    } else if (!ended_ && peer.link != nullptr) {
       GM_TRY(arrived(rank, frame->header, frame->payload, 0));
+    }
   }
   return landed_early(rank);
 }
@@ -186,8 +193,8 @@ Status Operation::arrived_begin(uint32_t rank, std::span<const uint8_t> payload)
 
 Status Operation::arrived_done(uint32_t rank, std::span<const uint8_t> payload) {
   Peer& peer = peers_[rank];
-  // Its last data may still be on its way in other streams.
-  if (!peer.begun || peer.done || !payload.empty()) return refuse("done before begin, or twice");
+  // Its begin and its last data may still be on their way in other streams.
+  if (peer.done || !payload.empty()) return refuse("done with a payload, or twice");
   peer.done = true;
   return Status::ok();
 }
@@ -255,8 +262,10 @@ bool Operation::hand_over(uint32_t index) {
   Peer& peer = peers_[step.peer];
   if (peer.link == nullptr) return true;  // lost: that ends the operation, or has
   const std::span<const uint8_t> payload = executor_.payload(index);
-  if (!peer.begun && peer.eager_bytes != 0 && peer.eager_bytes + payload.size() > kEagerBytes) return false;
-  if (!peer.begun) peer.eager_bytes += payload.size();
+  const uint64_t cost = eager_cost(payload.size());
+  const bool enough = peer.eager_cost != 0 && peer.eager_cost + cost > kEagerBytes;
+  if (!peer.begun && (enough || !peer.sends.empty())) return false;
+  if (!peer.begun) peer.eager_cost += cost;
   peer.link->send({.header = {FrameType::data, static_cast<uint32_t>(payload.size()), request_.id, step.tag},
                    .payload = payload.data(),
                    .step = index});
@@ -266,6 +275,9 @@ bool Operation::hand_over(uint32_t index) {
 // Says done when this rank is, and ends the operation when all are.
 void Operation::settle() {
   if (ended_ || !executor_.finished()) return;
+  // Data may overtake the begin that says what it is: of the same operation, or nobody is done.
+  for (const Peer& peer : peers_)
+    if (peer.gives && !peer.begun && !peer.lost) return;
   if (!said_done_) {
     said_done_ = true;
     deadline_ms_ += kDoneExtraMs;
@@ -273,7 +285,7 @@ void Operation::settle() {
       if (peer.link != nullptr) send_control(*peer.link, FrameType::done, nullptr, 0);
   }
   for (uint32_t rank = 0; rank < peers_.size() && request_.agree; ++rank)
-    if (rank != rank_ && !peers_[rank].done && !peers_[rank].lost) return;
+    if (rank != rank_ && !(peers_[rank].begun && peers_[rank].done) && !peers_[rank].lost) return;
   ended_ = true;
 }
 

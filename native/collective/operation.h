@@ -90,9 +90,10 @@ class Operation {
   struct Peer {
     Link* link = nullptr;
     bool begun = false, done = false, lost = false;
-    bool held = false;  // a frame of its link waits for a step of ours
+    bool gives = false;  // data to this rank
+    bool held = false;   // a frame of its link waits for a step of ours
     uint32_t receives_left = 0, sends_left = 0;
-    uint64_t eager_bytes = 0;                         // sent before it has begun
+    uint64_t eager_cost = 0;                          // of what was sent before it has begun
     std::deque<uint32_t> sends;                       // ready, but it has not begun
     std::unordered_map<uint64_t, uint32_t> receives;  // tag -> step, of frames that have not begun to arrive
     EarlyFrames::Frames early;                        // data not yet taken
@@ -111,6 +112,7 @@ class Operation {
   void settle();
   void send_control(Link& link, FrameType type, const uint8_t* payload, uint32_t length);
   uint64_t awaited() const;
+  void count_received(uint32_t rank, const FrameHeader& header);
   void fail(const Abort& abort, Status status);
 
   OperationRequest request_;

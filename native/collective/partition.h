@@ -40,5 +40,6 @@ inline Range segment_range(const Range& chunk, uint64_t length, uint64_t index) 
 inline uint64_t segment_tag(uint32_t phase, uint32_t chunk, uint64_t segment) {
   return (uint64_t{phase} << 38) | (uint64_t{chunk} << 24) | segment;
 }
+constexpr uint64_t tag_without_segment(uint64_t tag) { return tag >> 24; }
 
 }  // namespace gradmesh

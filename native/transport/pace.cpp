@@ -39,6 +39,7 @@ size_t Pace::allowance(int64_t now_ns) {
 }
 
 void Pace::spend(size_t bytes) {
+  if (rate() == 0) applied_ = 0;  // what leaves without a limit is owed to none: refill() starts anew
   shallow_ -= static_cast<double>(bytes);
   deep_ -= static_cast<double>(bytes);
 }

@@ -182,6 +182,44 @@ test("a member hears the code and the reason of a refusal", async ({ swarm }) =>
   for await (const message of aborted.messages()) assert.unreachable(JSON.stringify(message));
 });
 
+test("a member tells a coordinator that was away what it has measured", async ({ swarm }) => {
+  const channels: ReturnType<typeof channelPair>[1][] = [];
+  const member = createMember({
+    runId: "run",
+    secret: "secret",
+    address: "/at/coordinator",
+    connect: async () => {
+      const [near, far] = channelPair("X", "coordinator");
+      channels.push(far);
+      return near;
+    },
+    standing: () => ({ recipeDigest: null, addresses: [], dialable: true, round: -1, stateDigest: null }),
+    clock: swarm.clock,
+    reconnectLimitMs: () => 5000,
+  });
+  const heard = async (at: number, count: number) => {
+    await swarm.until(() => channels.length > at, "a connection");
+    const messages: unknown[] = [];
+    for await (const message of channels[at]!.messages()) {
+      messages.push(message);
+      if (messages.length === count) break;
+    }
+    await channels[at]!.close();
+    return messages.slice(1);
+  };
+  const links = (bytesPerSecond: number) => ({
+    type: "links",
+    measured: [{ peerId: "B", bytesPerSecond, seconds: 0.5 }],
+  });
+  const first = heard(0, 3);
+  await swarm.until(() => channels.length > 0, "a connection");
+  member.links(links(1).measured);
+  member.links(links(2).measured);
+  assert.equal(await first, [links(1), links(2)]);
+  assert.equal(await heard(1, 2), [links(2)], "the newest, after its hello");
+  await member.close();
+});
+
 test("a journal that takes no more ends the host with its error", async ({ swarm }) => {
   swarm.journal.close();
   swarm.join("C");

@@ -13,12 +13,12 @@ const empty: LinkRecord = new Map();
 
 test("a measurement replaces the one before, a peer's own is none, strangers are forgotten", () => {
   const link = (peerId: string, bytesPerSecond: number) => ({ peerId, bytesPerSecond, seconds: 0.5 });
-  let record = addMeasured(empty, "A", [link("B", 1), link("A", 9)], 5);
-  record = addMeasured(record, "A", [link("B", 2), link("C", 3)], 6);
+  let record = addMeasured(empty, "A", [link("B", 1), link("A", 9)]);
+  record = addMeasured(record, "A", [link("B", 2), link("C", 3)]);
   assert.equal([...record.get("A")!.keys()], ["B", "C"]);
-  assert.equal(record.get("A")!.get("B"), { bytesPerSecond: 2, seconds: 0.5, at: 6 });
+  assert.equal(record.get("A")!.get("B"), { bytesPerSecond: 2, seconds: 0.5 });
   assert.equal(empty.size, 0);
-  record = keepKnown(addMeasured(record, "C", [link("A", 1)], 7), (peer) => peer !== "C");
+  record = keepKnown(addMeasured(record, "C", [link("A", 1)]), (peer) => peer !== "C");
   assert.equal([[...record.keys()], [...record.get("A")!.keys()]], [["A"], ["B"]]);
   assert.is(matrixOf(record, ["B", "C"]), null);
   assert.equal(matrixOf(record, ["B", "A"]), { bytesPerSecond: [0, 0, 2, 0], seconds: [0, 0, 0.5, 0] });
@@ -48,6 +48,14 @@ test("the coordinator tells every member of a view the same matrix, in rank orde
     bytesPerSecond: [0, 0, 1024, 0, 0, 0, 0, 2048, 0],
     seconds: [0, 0, 0.25, 0, 0, 0, 0, 0.5, 0],
   });
+});
+
+test("peers that the run does not know take no place in the matrix", () => {
+  const machine = started(["A", "B", "C"]);
+  const link = (peerId: string) => ({ peerId, bytesPerSecond: 1, seconds: 0 });
+  for (let stranger = 0; stranger < 100; stranger += 1)
+    machine.say("A", { type: "links", measured: [link(`stranger-${stranger}`), link("B")] });
+  assert.equal([...machine.state.links.get("A")!.keys()], ["B"]);
 });
 
 test("streams: by the round trip or as told, and the fewest within 5 % of the best", () => {
@@ -165,6 +173,51 @@ test("a probe that is cut short counts too, and is not tried again at once", asy
     await pass(clock, 1000, 200);
   }
   assert.is(probes.length, 1, "200 ms of the link owe 20 s");
+});
+
+test("a link that is made again and again is not measured each time", async () => {
+  const links = new Map([["A", { link: 1, streams: 1 }]]);
+  const { prober, clock, probes } = makeProber(links);
+  prober.resume();
+  await pass(clock, 2000);
+  const first = probes.length;
+  for (let link = 2; link < 12; link += 1) {
+    links.delete("A");
+    await pass(clock, 1000);
+    links.set("A", { link, streams: 1 });
+    // As the rounds do, which let it look at once.
+    prober.pause();
+    prober.resume();
+    await pass(clock, 1000);
+  }
+  assert.is(probes.length, first, "what the first measurement owes is not over");
+  await pass(clock, 3_600_000);
+  assert.is(probes[first]!.link, 11);
+  prober.close();
+});
+
+test("a probe that fails at once is not tried again at once", async () => {
+  const clock = createManualClock();
+  let probes = 0;
+  const prober = createProber({
+    self: "B",
+    links: () => new Map([["A", { link: 1, streams: 1 }]]),
+    clock,
+    share: 0.01,
+    endpoint: {
+      probe: async () => {
+        probes += 1;
+        if (probes > 100) prober.close();
+        throw new Error("the link has ended");
+      },
+      use: async () => {},
+    },
+    report: () => assert.unreachable(),
+  });
+  prober.resume();
+  await pass(clock, 10_000);
+  prober.close();
+  assert.ok(probes > 1 && probes <= 11, `${probes} probes in 10 s`);
 });
 
 test("a share of 0 measures nothing", async () => {

@@ -93,6 +93,27 @@ test("time that the coordinator itself was stopped does not count", () => {
   assert.is(machine.running(), "epoch 1 round 0: A B C D");
 });
 
+test("who sends or receives the state first is not left out of that round", () => {
+  const machine = started(["A", "B", "C", "D"], { slowLimitMs: SLOW_MS });
+  machine.hello("E");
+  machine.round();
+  assert.is(machine.running(), "epoch 2 round 1: A B C D E");
+  assert.equal(machine.viewOf("E").sync, { source: "A", targets: ["E"] });
+  machine.finish("B", "C", "D");
+  machine.pass(2 * SLOW_MS);
+  assert.is(machine.running(), "epoch 2 round 1: A B C D E", "A still sends the state");
+  machine.say("E", { type: "synced", epoch: 2, round: 1, stateDigest: "state-1" });
+  machine.pass(2 * SLOW_MS);
+  assert.is(machine.running(), "epoch 2 round 1: A B C D E", "both began their steps late");
+});
+
+test("when the others are gone, one that was left out is waited for no more: it has the state", () => {
+  const machine = four();
+  leaveOutD(machine);
+  for (const peer of ["A", "B", "C"]) machine.close(peer);
+  assert.is(machine.running(), `epoch ${machine.view.epoch} round 0: D`);
+});
+
 test("one that was left out and is lost, or connects again, is like any other", () => {
   const machine = four();
   leaveOutD(machine);

@@ -260,7 +260,6 @@ TEST("an admitted peer that breaks the protocol loses its link, before anything 
       {"an unknown type", "unknown type", {Forger::frame({static_cast<FrameType>(99), 0, 0, 0, 1})}},
       {"a second proof", "second proof", {Forger::frame({FrameType::proof, 0, 0, 0, 1})}},
       {"a second begin", "second", {start, Forger::frame({FrameType::begin, 0, 1, 0, 2}, begin)}},
-      {"done before begin", "done before", {Forger::frame({FrameType::done, 0, 1, 0, 1})}},
       {"done twice",
        "or twice",
        {start, Forger::frame({FrameType::done, 0, 1, 0, 2}), Forger::frame({FrameType::done, 0, 1, 0, 3})}},
