@@ -2,6 +2,7 @@
 #include "collective/early.h"
 
 #include <algorithm>
+#include <new>
 
 namespace gradmesh {
 
@@ -50,7 +51,12 @@ bool EarlyFrames::forget_aborted(uint32_t link) {
 Status EarlyFrames::land(uint32_t link, const FrameHeader& header, uint8_t** target) {
   EarlyFrame* frame = nullptr;
   GM_TRY(hold(link, header, &frame));
-  frame->payload.resize(header.length);
+  try {
+    frame->payload.resize(header.length);
+  } catch (const std::bad_alloc&) {
+    return {GM_OUT_OF_MEMORY,
+            std::to_string(header.length) + " bytes for data of an operation not yet begun"};
+  }
   *target = frame->payload.data();
   return Status::ok();
 }

@@ -93,6 +93,7 @@ void Endpoint::probe(uint32_t link, const ProbeRequest& request, ProbeDone done)
 }
 
 Status Endpoint::ask(const std::function<Status()>& question) {
+  GM_ASSERT(thread_.get_id() != std::this_thread::get_id());
   std::promise<Status> answer;
   if (!post([&] { answer.set_value(question()); })) return closed();
   return answer.get_future().get();

@@ -4,7 +4,8 @@
 // buffers.
 //
 // All functions may be called from any thread; none waits for the network, but close() waits for the thread.
-// `done` functions are called from the I/O thread, with no lock held; they must not call close().
+// `done` functions are called from the I/O thread, with no lock held; they must not call close(), use() or
+// link_stats().
 #pragma once
 #include <atomic>
 #include <mutex>

@@ -1,6 +1,7 @@
 // Readiness by counting waits, and the arithmetic of the local steps.
 #include "collective/executor.h"
 
+#include <bit>
 #include <cstring>
 #include <map>
 
@@ -152,7 +153,11 @@ void Executor::elementwise(const Step& step) {
       break;
     }
     case StepKind::divide:
-      loops.divide(source, static_cast<float>(arguments_.ranks), elements, target);
+      // By a power of two the product with its inverse is the same number, sooner.
+      if (std::has_single_bit(arguments_.ranks))
+        loops.scale(source, 1.0f / static_cast<float>(arguments_.ranks), elements, target);
+      else
+        loops.divide(source, static_cast<float>(arguments_.ranks), elements, target);
       break;
     case StepKind::scale:
       loops.scale(source, step.factor, elements, target);

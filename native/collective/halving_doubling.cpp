@@ -10,7 +10,8 @@
 // divides a mean by n once, and the chunks come back the same way. Every rank ends with the bytes of each
 // chunk's owner.
 //
-// Partial sums live in the output, in the tensor's type.
+// Partial sums live in the output, in the tensor's type. What arrives has memory of its own, so that no recv
+// waits for another rank: one that did could hold a link that an operation beside this one needs.
 //
 // Cost: 2 log2 p latency steps and 2(p-1)/p of the tensor; where n is no power of two 2 steps more, and once
 // the tensor from each of the first 2e ranks.
@@ -92,7 +93,7 @@ class HalvingDoubling {
     write_.each_segment(half(first, distance, higher), [&](uint64_t index, const Range& part) {
       const Region sum = ScheduleWriter::output(part);
       const Region own = in_output_ ? sum : write_.wire(part, request_.rank).region;
-      const Region theirs = in_output_ ? arriving_.next(write_, Space::staging, part.elements) : sum;
+      const Region theirs = in_output_ ? write_.stage(part.elements) : sum;
       write_.recv(partner, segment_tag(phase, 0, index), theirs);
       write_.local(StepKind::combine, higher ? std::vector{theirs, own} : std::vector{own, theirs}, sum);
     });
@@ -131,7 +132,6 @@ class HalvingDoubling {
   const ScheduleRequest& request_;
   const Places at_;
   ScheduleWriter write_;
-  StagingTurns arriving_;
   bool in_output_;  // the partial sums are there; until then they are the contribution
 };
 

@@ -42,8 +42,7 @@ class Mix {
       : request_(request),
         graph_(round_of(request)),
         around_((*graph_)[request.rank]),
-        write_(request, schedule, ScheduleWriter::Waits::by_memory),
-        wires_(around_.in.size()) {}
+        write_(request, schedule, ScheduleWriter::Waits::by_memory) {}
 
   void segment(uint64_t index, const Range& part) {
     const uint64_t tag = segment_tag(0, 0, index);
@@ -63,15 +62,16 @@ class Mix {
   }
 
  private:
-  // The values of in-neighbour number `at`.
+  // The values of in-neighbour number `at`. What arrives has memory of its own: no recv waits for another
+  // rank.
   Region arrive(size_t at, uint64_t tag, const Range& part) {
     const uint32_t peer = around_.in[at].rank;
     if (request_.codec->traits.identity) {
-      const Region floats = wires_[at].next(write_, Space::floats, part.elements);
+      const Region floats = write_.stage_floats(part.elements);
       write_.recv(peer, tag, floats);
       return floats;
     }
-    const Region wire = wires_[at].next(write_, Space::staging, part.elements);
+    const Region wire = write_.stage(part.elements);
     write_.recv(peer, tag, wire);
     const Region floats = decoded_.next(write_, Space::floats, part.elements);
     write_.code(StepKind::decode, {wire}, floats, {}, peer, part.begin);
@@ -82,7 +82,6 @@ class Mix {
   const std::shared_ptr<const MixingRound> graph_;
   const Neighbours& around_;
   ScheduleWriter write_;
-  std::vector<StagingTurns> wires_;  // by in-neighbour
   StagingTurns decoded_, sums_;
 };
 

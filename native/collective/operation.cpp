@@ -35,7 +35,6 @@ Operation::Operation(OperationRequest request, const OperationMemory& memory, st
     if (step.kind == StepKind::send) ++peers_[step.peer].sends_left;
     if (step.kind != StepKind::recv) continue;
     ++peers_[step.peer].receives_left;
-    peers_[step.peer].gives = true;
     GM_ASSERT(peers_[step.peer].receives.emplace(step.tag, index).second);
   }
 }
@@ -275,9 +274,10 @@ bool Operation::hand_over(uint32_t index) {
 // Says done when this rank is, and ends the operation when all are.
 void Operation::settle() {
   if (ended_ || !executor_.finished()) return;
-  // Data may overtake the begin that says what it is: of the same operation, or nobody is done.
-  for (const Peer& peer : peers_)
-    if (peer.gives && !peer.begun && !peer.lost) return;
+  // Data may overtake the begin that says what it is: of the same operation, or nobody is done. Nor does a
+  // rank that only sends run far ahead of those that have not begun.
+  for (uint32_t rank = 0; rank < peers_.size(); ++rank)
+    if (rank != rank_ && !peers_[rank].begun && !peers_[rank].lost) return;
   if (!said_done_) {
     said_done_ = true;
     deadline_ms_ += kDoneExtraMs;

@@ -90,8 +90,7 @@ class Operation {
   struct Peer {
     Link* link = nullptr;
     bool begun = false, done = false, lost = false;
-    bool gives = false;  // data to this rank
-    bool held = false;   // a frame of its link waits for a step of ours
+    bool held = false;  // a frame of its link waits for a step of ours
     uint32_t receives_left = 0, sends_left = 0;
     uint64_t eager_cost = 0;                          // of what was sent before it has begun
     std::deque<uint32_t> sends;                       // ready, but it has not begun

@@ -1,7 +1,9 @@
 // Reduction to the root up a binomial tree (binomial.h), cut into segments that follow each other. A rank
 // adds to its own contribution the sums of its children, the smallest subtree first: T(v) = ((x[v] + T(v+1))
 // + T(v+2)) + T(v+4) + ..., v = rank - root modulo n. That is the written order of the sum. Partial sums live
-// in the output, in the tensor's type; the root divides a mean by n. (Thakur, Rabenseifner and Gropp, 2005,
+// in the output, in the tensor's type; the root divides a mean by n. What arrives has memory of its own, so
+// that no recv waits for another rank: one that did could hold a link that an operation beside this one
+// needs. (Thakur, Rabenseifner and Gropp, 2005,
 // doi 10.1177/1094342005051521, section 3.)
 //
 // Cost: floor(log2 n) latency steps, the depth of the tree; every rank but the root sends the tensor once.
@@ -16,13 +18,12 @@ void tree_reduce_schedule(const ScheduleRequest& request, Schedule* schedule) {
   ScheduleWriter write(request, schedule, ScheduleWriter::Waits::by_memory);
   const Binomial tree(request);
   const std::vector<uint32_t> children = tree.children();
-  std::vector<StagingTurns> arriving(children.size());
   write.each_segment({0, request.elements}, [&](uint64_t index, const Range& part) {
     const uint64_t tag = segment_tag(0, 0, index);
     const Region output = ScheduleWriter::output(part);
     Region sum = write.wire(part, request.rank).region;
     for (size_t child = 0; child < children.size(); ++child) {
-      const Region arrived = child == 0 ? output : arriving[child].next(write, Space::staging, part.elements);
+      const Region arrived = child == 0 ? output : write.stage(part.elements);
       write.recv(children[child], tag, arrived);
       write.local(StepKind::combine, {sum, arrived}, output);
       sum = output;
