@@ -20,7 +20,6 @@ export function plotOf(points: readonly Point[], title: string): TopLevelSpec {
     background: "white",
     padding: 12,
     data: { values: points.map((point) => ({ ...point })) },
-    mark: { type: "line", point: true },
     encoding: {
       x: {
         field: "ranks",
@@ -41,13 +40,14 @@ export function plotOf(points: readonly Point[], title: string): TopLevelSpec {
         scale: { scheme: "tableau10" },
         legend: { title: null },
       },
-      strokeDash: {
-        field: "codec",
-        type: "nominal",
-        sort: null,
-        legend: { title: null, symbolType: "stroke", symbolSize: 400 },
-      },
     },
+    layer: [
+      {
+        mark: "line",
+        encoding: { strokeDash: { field: "codec", type: "nominal", sort: null, legend: { title: null } } },
+      },
+      { mark: { type: "point", filled: true } },
+    ],
   };
 }
 
