@@ -104,7 +104,8 @@ networked("long links have several sockets, and are measured", async () => {
   for (const { streams, roundTripSeconds, bytesPerSecond } of links) {
     assert.is(streams, 8);
     assert.ok(roundTripSeconds >= 0.1 && roundTripSeconds < 0.3, `${roundTripSeconds} s`);
-    assert.ok(bytesPerSecond < 126e6, `${bytesPerSecond} bytes per second`);
+    // The fastest quarter of a burst may leave a queue closer together than the line let it in.
+    assert.ok(bytesPerSecond < 1.2 * 125e6, `${bytesPerSecond} bytes per second`);
   }
 });
 
