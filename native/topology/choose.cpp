@@ -119,20 +119,6 @@ Status check_candidates(const LinkMatrix& links, const std::vector<Candidate>& c
 
 }  // namespace
 
-std::vector<double> bytes_to_all(uint32_t ranks, double bytes_sent) {
-  std::vector<double> bytes(size_t{ranks} * ranks, ranks > 1 ? bytes_sent / (ranks - 1) : 0);
-  for (uint32_t rank = 0; rank < ranks; rank++) bytes[size_t{rank} * ranks + rank] = 0;
-  return bytes;
-}
-
-std::vector<double> bytes_around(const std::vector<uint32_t>& order, double bytes_sent) {
-  const size_t ranks = order.size();
-  std::vector<double> bytes(ranks * ranks);
-  for (size_t i = 0; ranks > 1 && i < ranks; i++)
-    bytes[order[i] * ranks + order[(i + 1) % ranks]] = bytes_sent;
-  return bytes;
-}
-
 Status choose_algorithm(const LinkMatrix& links, const HostCaps& caps,
                         const std::vector<Candidate>& candidates, Choice* choice) {
   GM_TRY(check_links(links));

@@ -29,11 +29,6 @@ struct Candidate {
   std::string refused;        // why it may not be used; empty: it may
 };
 
-// The bytes of each pair where every rank sends `bytes_sent` in equal parts to all others, or all to its
-// successor.
-std::vector<double> bytes_to_all(uint32_t ranks, double bytes_sent);
-std::vector<double> bytes_around(const std::vector<uint32_t>& order, double bytes_sent);
-
 struct HostCaps {
   std::vector<double> egress, ingress;  // [rank] bytes per second; empty: no caps
 };

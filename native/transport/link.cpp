@@ -53,13 +53,6 @@ void Link::drop_data(uint64_t operation) {
     if (stream != nullptr) stream->drop_data(operation);
 }
 
-void Link::drop_data_all() {
-  data_.erase_if([](const OutgoingFrame&) { return true; });
-  bytes_queued_ = 0;
-  for (const auto& stream : streams_)
-    if (stream != nullptr) stream->drop_data_all();
-}
-
 void Link::resume() {
   for (const auto& stream : streams_)
     if (stream != nullptr) stream->resume();

@@ -46,7 +46,6 @@ class Link final : private StreamOwner {
   // No memory of the operation's is touched after this: its queued data frames are forgotten, what is half
   // sent is copied, and the rest of a half received payload is read to nowhere.
   void drop_data(uint64_t operation);
-  void drop_data_all();
   // Every held stream goes on, and asks again about its frame.
   void resume();
   // How many streams carry data, 1 to streams(): the last ones, so that the first is left to control frames

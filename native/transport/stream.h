@@ -80,8 +80,7 @@ class Stream {
   Status receive();
   // No memory of the operation's is touched after this: what is half sent is copied, and the rest of a half
   // received payload is read to nowhere. Neither is reported any more.
-  void drop_data(uint64_t operation) { drop(false, operation); }
-  void drop_data_all() { drop(true, 0); }
+  void drop_data(uint64_t operation);
   // Goes on reading after Place::hold: resumed() asks for a call of receive().
   void resume() {
     resumed_ = resumed_ || held_;
@@ -121,7 +120,6 @@ class Stream {
   ssize_t push();
   void advance(size_t sent);
   void finish_batch();
-  void drop(bool all, uint64_t operation);
   void keep_batch();
   void count_sent(const FrameHeader& header);
 

@@ -179,9 +179,9 @@ void Stream::count_sent(const FrameHeader& header) {
   }
 }
 
-void Stream::drop(bool all, uint64_t operation) {
+void Stream::drop_data(uint64_t operation) {
   const auto gone = [&](const FrameHeader& header) {
-    return header.type == FrameType::data && (all || header.operation == operation);
+    return header.type == FrameType::data && header.operation == operation;
   };
   bool in_batch = false;
   for (size_t index = 0; index < ended_count_; ++index)

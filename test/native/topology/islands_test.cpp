@@ -28,6 +28,22 @@ std::string found(const Network& network, double threshold = 0) {
 
 LinkMatrix links_of(const Network& network) { return network.links(); }
 
+// The bytes of each pair where every rank sends `bytes_sent` in equal parts to all others, or all to its
+// successor.
+std::vector<double> bytes_to_all(uint32_t ranks, double bytes_sent) {
+  std::vector<double> bytes(size_t{ranks} * ranks, ranks > 1 ? bytes_sent / (ranks - 1) : 0);
+  for (uint32_t rank = 0; rank < ranks; rank++) bytes[size_t{rank} * ranks + rank] = 0;
+  return bytes;
+}
+
+std::vector<double> bytes_around(const std::vector<uint32_t>& order, double bytes_sent) {
+  const size_t ranks = order.size();
+  std::vector<double> bytes(ranks * ranks);
+  for (size_t i = 0; ranks > 1 && i < ranks; i++)
+    bytes[order[i] * ranks + order[(i + 1) % ranks]] = bytes_sent;
+  return bytes;
+}
+
 Candidate direct(uint32_t ranks, double tensor_bytes) {
   return {"direct", 2, Waits::slowest, bytes_to_all(ranks, 2 * tensor_bytes * (ranks - 1) / ranks), ""};
 }
