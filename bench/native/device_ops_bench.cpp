@@ -82,7 +82,16 @@ std::vector<Case> cases_of(const Sizes& s) {
                              {Op::mean, {rows}, {}},
                              {Op::clip_scale, {s.parameters}, {1.0}},
                              {Op::adamw, {s.parameters}, {0.9, 0.95, 1e-8, 0.1}},
-                             {Op::nesterov, {s.parameters}, {}}});
+                             {Op::nesterov, {s.parameters}, {}},
+                             {Op::axpby, {s.parameters}, {}},
+                             {Op::scale_by, {s.parameters}, {}},
+                             {Op::sign_step, {s.parameters}, {}},
+                             {Op::adaptive, {s.parameters, 1}, {0.9, 0.99, 1e-3}},
+                             {Op::gather, {s.parameters, s.parameters / 100}, {}},
+                             {Op::scatter, {s.parameters, s.parameters / 100}, {}},
+                             {Op::dot, {s.parameters}, {}},
+                             {Op::im2col, {s.batch, s.context, 32, 16, 3, 1, 1}, {}},
+                             {Op::col2im, {s.batch, s.context, 32, 16, 3, 1, 1}, {}}});
   return cases;
 }
 
@@ -100,19 +109,27 @@ std::string describe(const Case& c) {
   return text;
 }
 
+// Any rows, or ascending ones where the operator wants that.
+std::vector<float> make_indices(const Shape& shape, size_t tensor, uint64_t elements) {
+  std::vector<float> values(elements);
+  const uint64_t share = shape.index_ascends ? shape.index_rows / elements : shape.index_rows;
+  for (uint64_t i = 0; i < elements; i++) {
+    const uint64_t index = (shape.index_ascends ? i * share : 0) + prng::bits(3, tensor, i) % share;
+    values[i] = exact::from_bits(static_cast<uint32_t>(index));
+  }
+  return values;
+}
+
 // Random, plausible to the operator, and repeating, as making gigabytes would take longer than timing them.
 std::vector<float> make_tensor(const Case& c, const Shape& shape, size_t tensor, uint64_t elements) {
   constexpr uint64_t kPeriod = 1 << 20;
+  if (shape.index_input == static_cast<int>(tensor)) return make_indices(shape, tensor, elements);
   std::vector<float> values(std::min(elements, kPeriod));
   fill_normal(3, tensor, 0, 1.0f, values.data(), values.size());
-  if (shape.index_input == static_cast<int>(tensor))
-    for (uint64_t i = 0; i < values.size(); i++) {
-      const auto index = static_cast<uint32_t>(prng::bits(3, tensor, i) % shape.index_rows);
-      std::memcpy(&values[i], &index, 4);
-    }
   if (c.op == Op::adamw && tensor == 1) values = {0.5f, 2.0f};
   if (c.op == Op::adamw && tensor == 2) values = {0.001f, 7.0f};
-  if ((c.op == Op::adamw && tensor == 6) || (c.op == Op::layernorm_backward && tensor == 4))
+  if ((c.op == Op::adamw && tensor == 6) || (c.op == Op::adaptive && tensor == 4) ||
+      (c.op == Op::layernorm_backward && tensor == 4))
     for (float& value : values) value = exact::magnitude(value);
   const uint64_t period = values.size();
   values.resize(elements);
@@ -147,7 +164,10 @@ struct Work {
       moved += double(values.size()) * 4 * (output && shape.in_place ? 2 : 1);
       tensors.push_back(std::move(memory));
     }
-    // Of the table only the rows that tokens name are read.
+    // Of a table, or what is chosen from, only what indices name is read or written.
+    const double chosen = double(c.integers.back()), all = double(c.integers[0]);
+    if (c.op == Op::gather) moved += 4 * (chosen - all);
+    if (c.op == Op::scatter) moved += 4 * (chosen - 2 * all);
     if (c.op == Op::embedding) moved += 4.0 * c.integers[2] * (c.integers[0] - c.integers[3]);
     arguments.integers = c.integers.data();
     arguments.floats = c.floats.data();

@@ -1,4 +1,5 @@
-// AdamW and Nesterov momentum in place: the kernels over define/optimizer.h.
+// AdamW, Nesterov momentum, the sign step and the adaptive ones of FedOpt in place: the kernels over
+// define/optimizer.h.
 #include "launchers.h"
 #include "ops/define/optimizer.h"
 
@@ -64,7 +65,65 @@ __global__ void __launch_bounds__(256)
     define::nesterov(rate, keep, gradient[i], parameters[i], momentum[i]);
 }
 
+__global__ void __launch_bounds__(256) sign_step_kernel(size_t count, size_t fours, const float* gradient,
+                                                        const float* schedule, float* parameters) {
+  const float rate = schedule[0], keep = define::sign_keep(rate, schedule[1]);
+  const size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x,
+               threads = (size_t)gridDim.x * blockDim.x;
+  for (size_t i = thread; i < fours; i += threads) {
+    const float4 g = read_four(gradient, i);
+    float4 p = read_four(parameters, i);
+    define::sign_step(rate, keep, g.x, p.x);
+    define::sign_step(rate, keep, g.y, p.y);
+    define::sign_step(rate, keep, g.z, p.z);
+    define::sign_step(rate, keep, g.w, p.w);
+    write_four(parameters, i, p);
+  }
+  for (size_t i = 4 * fours + thread; i < count; i += threads)
+    define::sign_step(rate, keep, gradient[i], parameters[i]);
+}
+
+struct AdaptiveTensors {
+  const float *gradient, *schedule;
+  float *parameters, *first, *second;
+};
+struct Decimals {
+  double beta1, beta2, epsilon;
+};
+
+template <define::Adaptive Kind>
+__global__ void __launch_bounds__(256)
+    adaptive_kernel(size_t count, size_t fours, Decimals d, AdaptiveTensors t) {
+  const define::AdaptiveFactors f = define::adaptive_factors(d.beta1, d.beta2, d.epsilon, t.schedule);
+  const size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x,
+               threads = (size_t)gridDim.x * blockDim.x;
+  for (size_t i = thread; i < fours; i += threads) {
+    const float4 g = read_four(t.gradient, i);
+    float4 p = read_four(t.parameters, i), m = read_four(t.first, i), v = read_four(t.second, i);
+    define::adaptive(Kind, f, g.x, p.x, m.x, v.x);
+    define::adaptive(Kind, f, g.y, p.y, m.y, v.y);
+    define::adaptive(Kind, f, g.z, p.z, m.z, v.z);
+    define::adaptive(Kind, f, g.w, p.w, m.w, v.w);
+    write_four(t.parameters, i, p);
+    write_four(t.first, i, m);
+    write_four(t.second, i, v);
+  }
+  for (size_t i = 4 * fours + thread; i < count; i += threads)
+    define::adaptive(Kind, f, t.gradient[i], t.parameters[i], t.first[i], t.second[i]);
+}
+
 constexpr unsigned kThreads = 256;
+
+template <define::Adaptive Kind>
+cudaError_t launch_adaptive(const Arguments& arguments, cudaStream_t stream) {
+  const size_t count = integer(arguments, 0);
+  const double* floats = arguments.floats;
+  const AdaptiveTensors t = {input(arguments, 0), input(arguments, 1), output(arguments, 0),
+                             output(arguments, 1), output(arguments, 2)};
+  const size_t fours = in_fours(t.gradient, t.parameters, t.first, t.second) ? count / 4 : 0;
+  return LAUNCH((adaptive_kernel<Kind>), grid_of(fours > 0 ? fours : count, kThreads), kThreads, 0, stream,
+                count, fours, (Decimals{floats[0], floats[1], floats[2]}), t);
+}
 
 }  // namespace
 
@@ -90,6 +149,29 @@ cudaError_t nesterov(const Arguments& arguments, cudaStream_t stream) {
   const size_t fours = in_fours(gradient, parameters, momentum) ? count / 4 : 0;
   return LAUNCH(nesterov_kernel, grid_of(fours > 0 ? fours : count, kThreads), kThreads, 0, stream, count,
                 fours, gradient, schedule, parameters, momentum);
+}
+
+cudaError_t sign_step(const Arguments& arguments, cudaStream_t stream) {
+  const size_t count = integer(arguments, 0);
+  const float* gradient = input(arguments, 0);
+  const float* schedule = input(arguments, 1);
+  float* parameters = output(arguments, 0);
+  const size_t fours = in_fours(gradient, parameters) ? count / 4 : 0;
+  return LAUNCH(sign_step_kernel, grid_of(fours > 0 ? fours : count, kThreads), kThreads, 0, stream, count,
+                fours, gradient, schedule, parameters);
+}
+
+cudaError_t adaptive(const Arguments& arguments, cudaStream_t stream) {
+  using define::Adaptive;
+  switch (static_cast<Adaptive>(arguments.integers[1])) {
+    case Adaptive::adam:
+      return launch_adaptive<Adaptive::adam>(arguments, stream);
+    case Adaptive::yogi:
+      return launch_adaptive<Adaptive::yogi>(arguments, stream);
+    case Adaptive::adagrad:
+      return launch_adaptive<Adaptive::adagrad>(arguments, stream);
+  }
+  return cudaErrorInvalidValue;
 }
 
 }  // namespace gradmesh::ops::device

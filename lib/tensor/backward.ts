@@ -2,12 +2,11 @@
 import { GradmeshError } from "../base/errors.js";
 import type { OpName } from "../native/abi.gen.js";
 import type { GraphBuilder } from "./builder.js";
-import type { GraphNode, GraphTensor } from "./description.js";
+import { type GraphNode, type GraphTensor, reshape } from "./description.js";
+import { add, copy, scaleBy } from "./elements.js";
 import {
-  add,
   attentionBackward,
   biasBackward,
-  copy,
   crossEntropyBackward,
   embeddingBackward,
   geluBackward,
@@ -15,8 +14,9 @@ import {
   matmulBackwardInput,
   matmulBackwardWeight,
 } from "./operators.js";
+import { col2im, type Window } from "./windows.js";
 
-/** What a rule may use: the node's tensors, the gradient of its first output, and where gradients are wanted. */
+/** What a rule may use, all in the shapes that the node was given: its tensors, the gradient of its first output, and where gradients are wanted. */
 interface RuleContext {
   readonly graph: GraphBuilder;
   readonly inputs: readonly GraphTensor[];
@@ -34,6 +34,12 @@ interface Rule {
   readonly inputs: (node: GraphNode) => readonly number[];
   /** Appends the backward nodes; gives the gradients by input. */
   readonly apply: (context: RuleContext) => ReadonlyMap<number, GraphTensor>;
+}
+
+/** The window of an im2col node. */
+function windowOf(integers: readonly number[]): Window {
+  const [kernel, stride, padding] = integers.slice(4) as [number, number, number];
+  return { kernel, stride, padding };
 }
 
 /** The backward rule of every operator that has one. Only an operator's first output can have a gradient. */
@@ -98,6 +104,28 @@ const rules: Partial<Record<OpName, Rule>> = {
   copy: {
     inputs: () => [0],
     apply: ({ gradient }) => new Map([[0, gradient]]),
+  },
+  // Coefficients are given, not learned.
+  axpby: {
+    inputs: () => [0, 1],
+    apply({ graph, inputs, gradient, wanted, target }) {
+      const scaled = (input: number) =>
+        scaleBy(graph, gradient, graph.part(inputs[2]!, [1], input), target(input));
+      return new Map([0, 1].filter(wanted).map((input) => [input, scaled(input)]));
+    },
+  },
+  scale_by: {
+    inputs: () => [0],
+    apply: ({ graph, inputs, gradient, target }) =>
+      new Map([[0, scaleBy(graph, gradient, inputs[1]!, target(0))]]),
+  },
+  im2col: {
+    inputs: () => [0],
+    apply({ graph, integers, gradient, target }) {
+      const dImages = target(0);
+      col2im(graph, gradient, dImages, windowOf(integers));
+      return new Map([[0, dImages]]);
+    },
   },
   // ops.def gives the gradient of the mean loss at once, so `gradient` (of the losses) has no values of its own.
   cross_entropy: {
@@ -221,15 +249,15 @@ function appendRule(
     const what = rule === undefined ? "" : ` for its output "${graph.tensor(stray!).name}"`;
     throw new GradmeshError("ERR_INVALID_ARGUMENT", `backward: ${node.op} has no backward rule${what}`);
   }
-  const inputs = node.inputs.map((id) => graph.tensor(id));
+  const { inputs, outputs } = graph.operands(node);
   const gradients = rule.apply({
     graph,
     inputs,
-    outputs: node.outputs.map((id) => graph.tensor(id)),
+    outputs,
     integers: node.integers,
-    gradient,
+    gradient: reshape(gradient, outputs[0]!.shape),
     wanted: (input) => depends.has(node.inputs[input]!),
-    target: (input) => sums.target(inputs[input]!),
+    target: (input) => reshape(sums.target(inputs[input]!), inputs[input]!.shape),
   });
   for (const [input, value] of gradients) {
     if (depends.has(inputs[input]!.id)) sums.receive(inputs[input]!, value);

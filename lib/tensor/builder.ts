@@ -5,10 +5,17 @@ import type { GraphBinding, GraphDescription, GraphNode, GraphTensor, TensorKind
 import { Graph } from "./graph.js";
 import { elementsOf } from "./layout.js";
 
+/** A node's tensors in the shapes in which it was given them (see reshape()). */
+export interface Operands {
+  readonly inputs: readonly GraphTensor[];
+  readonly outputs: readonly GraphTensor[];
+}
+
 export class GraphBuilder {
   readonly #bindings: GraphBinding[] = [];
   readonly #tensors: GraphTensor[] = [];
   readonly #nodes: GraphNode[] = [];
+  readonly #operands = new Map<GraphNode, Operands>();
   readonly #gradients = new Map<number, GraphTensor>();
   readonly #written = new Set<number>();
   /** Put before the names of arena tensors, so that a printed graph reads well. */
@@ -34,6 +41,20 @@ export class GraphBuilder {
       );
     }
     return this.#declare({ name, shape, elements, kind: binding.kind, binding: binding.index, offset });
+  }
+
+  /** A part of a bound tensor, counted flat. @throws ERR_INVALID_ARGUMENT for one in the arena, or past its end. */
+  part(tensor: GraphTensor, shape: readonly number[], offset = 0): GraphTensor {
+    const elements = elementsOf(shape);
+    if (tensor.binding < 0 || offset < 0 || offset + elements > tensor.elements) {
+      throw new GradmeshError(
+        "ERR_INVALID_ARGUMENT",
+        `graph: [${shape}] at ${offset} is no part of "${tensor.name}" [${tensor.shape}]` +
+          (tensor.binding < 0 ? ", which is in the graph's own memory; only bound tensors have parts" : ""),
+      );
+    }
+    const { name, kind, binding } = tensor;
+    return this.#declare({ name, shape, elements, kind, binding, offset: tensor.offset + offset });
   }
 
   /** A tensor of the graph's own memory. */
@@ -94,7 +115,16 @@ export class GraphBuilder {
     }
     for (const tensor of outputs) this.#written.add(tensor.id);
     const ids = (tensors: readonly GraphTensor[]) => tensors.map((tensor) => tensor.id);
-    this.#nodes.push({ op, inputs: ids(inputs), outputs: ids(outputs), integers, floats });
+    const node = { op, inputs: ids(inputs), outputs: ids(outputs), integers, floats };
+    this.#nodes.push(node);
+    this.#operands.set(node, { inputs, outputs });
+  }
+
+  /** The tensors of one of `nodes`. */
+  operands(node: GraphNode): Operands {
+    const operands = this.#operands.get(node);
+    if (operands !== undefined) return operands;
+    throw new GradmeshError("ERR_INVALID_ARGUMENT", `graph: this ${node.op} is none of its nodes`);
   }
 
   /** The graph as data. */

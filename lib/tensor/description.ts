@@ -1,6 +1,8 @@
 /** An operator graph as data: what it computes, node by node, for printing, hashing and a verifier's bisection. */
 import { createHash } from "node:crypto";
+import { GradmeshError } from "../base/errors.js";
 import type { OpName } from "../native/abi.gen.js";
+import { elementsOf } from "./layout.js";
 
 export type TensorKind = "f32" | "i32";
 
@@ -15,6 +17,15 @@ export interface GraphTensor {
   readonly binding: number;
   /** First element within the binding; 0 in the arena, where native code finds the place. */
   readonly offset: number;
+}
+
+/** The same tensor, its elements in order, with other extents. @throws ERR_INVALID_ARGUMENT for another number of them. */
+export function reshape(tensor: GraphTensor, shape: readonly number[]): GraphTensor {
+  if (elementsOf(shape) === tensor.elements) return { ...tensor, shape };
+  throw new GradmeshError(
+    "ERR_INVALID_ARGUMENT",
+    `reshape: "${tensor.name}" has shape [${tensor.shape}], which cannot become [${shape}]`,
+  );
 }
 
 /** A buffer that the caller gives at each run. */

@@ -1,49 +1,13 @@
 /**
  * One function for each operator of native/ops/ops.def: it checks shapes, appends the node and returns the outputs.
- * All tensors are float32 and row-major unless said otherwise; a trailing `out` writes there instead of the arena.
+ * All tensors are float32 and row-major unless said otherwise. An output overlaps no input: what is read and written
+ * at once goes through the arena and copy(). Here are a network's layers; elements.ts has operators on whole tensors,
+ * optimizers.ts those that update state in place, windows.ts those over images.
  */
 import { GradmeshError } from "../base/errors.js";
-import type { OpName } from "../native/abi.gen.js";
 import type { GraphBuilder } from "./builder.js";
 import type { GraphTensor } from "./description.js";
-
-/** Throws ERR_INVALID_ARGUMENT naming operator and tensor unless the shape is the wanted one (-1: any extent). */
-function expectShape(op: OpName, role: string, tensor: GraphTensor, wanted: readonly number[]): void {
-  const { shape } = tensor;
-  const fits =
-    shape.length === wanted.length && wanted.every((extent, i) => extent < 0 || extent === shape[i]);
-  if (fits) return;
-  const expected = wanted.map((extent) => (extent < 0 ? "any" : extent)).join(",");
-  throw new GradmeshError(
-    "ERR_INVALID_ARGUMENT",
-    `${op}: ${role} "${tensor.name}" has shape [${shape}], not [${expected}]`,
-  );
-}
-
-function expectIntegers(op: OpName, role: string, tensor: GraphTensor, elements: number): void {
-  expectShape(op, role, tensor, [elements]);
-  if (tensor.kind === "i32") return;
-  throw new GradmeshError(
-    "ERR_INVALID_ARGUMENT",
-    `${op}: ${role} "${tensor.name}" is ${tensor.kind}, not i32`,
-  );
-}
-
-/** Elementwise operators take any shape, as long as all tensors hold as many elements. */
-function expectElements(op: OpName, tensors: readonly GraphTensor[]): number {
-  const elements = tensors[0]!.elements;
-  const misfit = tensors.find((tensor) => tensor.elements !== elements);
-  if (misfit === undefined) return elements;
-  throw new GradmeshError(
-    "ERR_INVALID_ARGUMENT",
-    `${op}: "${misfit.name}" has shape [${misfit.shape}], "${tensors[0]!.name}" has [${tensors[0]!.shape}]`,
-  );
-}
-
-function matrix(op: OpName, role: string, tensor: GraphTensor): [rows: number, columns: number] {
-  expectShape(op, role, tensor, [-1, -1]);
-  return [tensor.shape[0]!, tensor.shape[1]!];
-}
+import { expectElements, expectIntegers, expectShape, matrix } from "./operator-checks.js";
 
 /** out[r] = table[tokens[r]] + positions[r mod T]; tokens i32[R], table[V,C], positions[T,C] -> [R,C]. */
 export function embedding(
@@ -196,38 +160,6 @@ export function attentionBackward(
   graph.node("attention_backward", [dOut, qkv, probabilities], [dQkv], [batch, context, heads, width]);
 }
 
-/** out = a + b, elementwise. */
-export function add(graph: GraphBuilder, a: GraphTensor, b: GraphTensor, out?: GraphTensor): GraphTensor {
-  return elementwise(graph, "add", a, b, out);
-}
-
-/** out = a - b, elementwise. */
-export function subtract(
-  graph: GraphBuilder,
-  a: GraphTensor,
-  b: GraphTensor,
-  out?: GraphTensor,
-): GraphTensor {
-  return elementwise(graph, "subtract", a, b, out);
-}
-
-function elementwise(
-  graph: GraphBuilder,
-  op: "add" | "subtract",
-  a: GraphTensor,
-  b: GraphTensor,
-  out = graph.arena(op, a.shape),
-): GraphTensor {
-  graph.node(op, [a, b], [out], [expectElements(op, [a, b, out])]);
-  return out;
-}
-
-/** out = x. */
-export function copy(graph: GraphBuilder, x: GraphTensor, out = graph.arena("copy", x.shape)): GraphTensor {
-  graph.node("copy", [x], [out], [expectElements("copy", [x, out])]);
-  return out;
-}
-
 /** Minus the log-probability of each target, in nats: logits[R,V], targets i32[R] -> losses[R]. */
 export function crossEntropy(graph: GraphBuilder, logits: GraphTensor, targets: GraphTensor): GraphTensor {
   const [rows, vocabulary] = matrix("cross_entropy", "logits", logits);
@@ -249,50 +181,4 @@ export function crossEntropyBackward(
   expectIntegers("cross_entropy_backward", "targets", targets, rows);
   expectShape("cross_entropy_backward", "d_logits", dLogits, [rows, vocabulary]);
   graph.node("cross_entropy_backward", [probabilities, targets], [dLogits], [rows, vocabulary]);
-}
-
-/** The mean of all elements of x, as [1]. */
-export function mean(graph: GraphBuilder, x: GraphTensor, out = graph.arena("mean", [1])): GraphTensor {
-  expectShape("mean", "out", out, [1]);
-  graph.node("mean", [x], [out], [x.elements]);
-  return out;
-}
-
-/** out[2] = the factor min(1, limit / norm) and the Euclidean norm of x; limit 0 does not clip. */
-export function clipScale(
-  graph: GraphBuilder,
-  x: GraphTensor,
-  limit: number,
-  out = graph.arena("clip_scale", [2]),
-): GraphTensor {
-  expectShape("clip_scale", "out", out, [2]);
-  graph.node("clip_scale", [x], [out], [x.elements], [limit]);
-  return out;
-}
-
-/** One AdamW step (arXiv 1711.05101) on parameters, first and second moments, in place. */
-export function adamw(
-  graph: GraphBuilder,
-  inputs: { gradients: GraphTensor; clip: GraphTensor; schedule: GraphTensor; decay: GraphTensor },
-  state: { parameters: GraphTensor; first: GraphTensor; second: GraphTensor },
-  settings: { beta1: number; beta2: number; epsilon: number; weightDecay: number },
-): void {
-  const { gradients, clip, schedule, decay } = inputs;
-  const { parameters, first, second } = state;
-  expectShape("adamw", "clip", clip, [2]);
-  expectShape("adamw", "schedule", schedule, [2]);
-  const elements = expectElements("adamw", [gradients, decay, parameters, first, second]);
-  const floats = [settings.beta1, settings.beta2, settings.epsilon, settings.weightDecay];
-  graph.node("adamw", [gradients, clip, schedule, decay], [parameters, first, second], [elements], floats);
-}
-
-/** Nesterov's step in place: b = m b + g, p = p - lr (g + m b); schedule[2] is lr and m. */
-export function nesterov(
-  graph: GraphBuilder,
-  inputs: { gradient: GraphTensor; schedule: GraphTensor },
-  state: { parameters: GraphTensor; momentum: GraphTensor },
-): void {
-  expectShape("nesterov", "schedule", inputs.schedule, [2]);
-  const elements = expectElements("nesterov", [inputs.gradient, state.parameters, state.momentum]);
-  graph.node("nesterov", [inputs.gradient, inputs.schedule], [state.parameters, state.momentum], [elements]);
 }

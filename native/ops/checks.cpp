@@ -41,6 +41,11 @@ Status check_indices(const Plan& plan, const int32_t* indices) {
         return invalid(node_name(plan, n) + ": tensor " + std::to_string(id) + " holds " +
                        std::to_string(values[i]) + " at " + std::to_string(i) + ", allowed: 0 to " +
                        std::to_string(node.shape.index_rows - 1));
+    for (uint64_t i = 1; node.shape.index_ascends && i < plan.tensors[id].elements; ++i)
+      if (values[i] <= values[i - 1])
+        return invalid(node_name(plan, n) + ": tensor " + std::to_string(id) + " holds " +
+                       std::to_string(values[i]) + " at " + std::to_string(i) + ", after " +
+                       std::to_string(values[i - 1]) + "; allowed: ascending numbers, each once");
   }
   return Status::ok();
 }

@@ -12,8 +12,8 @@ namespace gradmesh::ops {
 // that overlaps another.
 Status check_bindings(const Plan& plan, std::span<const gm_bytes> bindings);
 
-// GM_INVALID_ARGUMENT for a token or target out of range. indices holds the copies of the i32 tensors, as
-// Plan::indices places them.
+// GM_INVALID_ARGUMENT for a token, target or other index out of range, and for a scatter's that do not
+// ascend. indices holds the copies of the i32 tensors, as Plan::indices places them.
 Status check_indices(const Plan& plan, const int32_t* indices);
 
 // GM_INVALID_ARGUMENT for an AdamW step that is no whole number from 1 to 2^24; only those bindings are

@@ -38,6 +38,15 @@ std::vector<int32_t> golden_integers(Op op, uint64_t elements) {
       return {cube + 1, cube + 3, 16 * cube};
     case Op::matmul_backward_weight:
       return {16 * cube, cube + 1, cube + 3};
+    case Op::adaptive:
+      return {n, n % 5 % 3};  // every kind is among the sizes of op.json
+    case Op::gather:
+      return {n, n / 2 + 2};
+    case Op::scatter:
+      return {n, n / 3 + 1};
+    case Op::im2col:
+    case Op::col2im:
+      return {2, cube + 1, cube + 2, cube, 3, 1 + n % 2, 1};
     case Op::attention:
     case Op::attention_backward:
       return {2, cube + 1, 2, 2 * cube};
@@ -50,6 +59,7 @@ std::vector<double> golden_floats(Op op) {
   if (op == Op::layernorm) return {1e-5};
   if (op == Op::clip_scale) return {1.0};
   if (op == Op::adamw) return {0.9, 0.95, 1e-8, 0.1};
+  if (op == Op::adaptive) return {0.9, 0.99, 1e-3};
   return {};
 }
 
@@ -68,10 +78,19 @@ void make_plausible(Op op, size_t tensor, std::vector<float>& values) {
   if (op == Op::adamw && tensor == 1) values = {0.5f, 2.0f};
   if (op == Op::adamw && tensor == 2) values = {0.001f, 7.0f};
   if (op == Op::nesterov && tensor == 1) values = {0.7f, 0.9f};
+  if (op == Op::sign_step && tensor == 1) values = {0.01f, 0.1f};
+  if (op == Op::adaptive && tensor == 1) values = {0.1f};
   if (op == Op::adamw && tensor == 3)
     for (float& x : values) x = x > 0 ? 1.0f : 0.0f;
-  if ((op == Op::adamw && tensor == 6) || (op == Op::layernorm_backward && tensor == 4))
+  if ((op == Op::adamw && tensor == 6) || (op == Op::adaptive && tensor == 4) ||
+      (op == Op::layernorm_backward && tensor == 4))
     for (float& x : values) x = exact::magnitude(x);
+}
+
+// Index i of `count`: any row, or where they must ascend one of the rows that are its share.
+uint32_t golden_index(const ops::Shape& shape, uint64_t count, uint32_t draw, uint64_t i) {
+  const uint64_t share = shape.index_ascends ? shape.index_rows / count : shape.index_rows;
+  return static_cast<uint32_t>((shape.index_ascends ? i * share : 0) + draw % share);
 }
 
 struct GoldenCase {
@@ -94,8 +113,7 @@ Status make_case(const ops::OpRow& row, uint64_t elements, uint64_t seed, Golden
     std::vector<float> values(size);
     for (uint64_t i = 0; i < size; i++) {
       values[i] = golden_value(seed, t, i);
-      if (index)
-        values[i] = exact::from_bits(static_cast<uint32_t>(prng::bits(seed, t, i) % c->shape.index_rows));
+      if (index) values[i] = exact::from_bits(golden_index(c->shape, size, prng::bits(seed, t, i), i));
     }
     make_plausible(op, t, values);
     c->tensors.insert(c->tensors.end(), {double(t), 0, double(size), index ? 1.0 : 0.0});

@@ -1,4 +1,4 @@
-// The rows of ops.def as data, and the shape rules.
+// The shape rules.
 #include "ops/shapes.h"
 
 #include <algorithm>
@@ -6,45 +6,11 @@
 #include <initializer_list>
 
 #include "base/assert.h"
-#include "numeric/backend.h"
+#include "ops/define/optimizer.h"
+#include "ops/define/window.h"
 
 namespace gradmesh::ops {
 namespace {
-
-constexpr OpRow kRows[] = {
-#define GM_OP(name, id, inputs, outputs, integers, floats, doc) \
-  {#name, id, inputs, outputs, integers, floats, doc},
-#include "ops/ops.def"
-#undef GM_OP
-};
-static_assert(std::size(kRows) == kOps);
-
-constexpr bool rows_are_sound() {
-  for (uint32_t i = 0; i < kOps; ++i)
-    if (kRows[i].id != i || kRows[i].inputs > kInputsMax || kRows[i].outputs > kOutputsMax) return false;
-  return true;
-}
-static_assert(rows_are_sound());
-
-#define GM_OP(name, id, inputs, outputs, integers, floats, doc) &GM_OPS_ISA::name,
-constexpr Kernel kScalar[] = {
-#define GM_OPS_ISA scalar
-#include "ops/ops.def"
-#undef GM_OPS_ISA
-};
-#if defined(GM_X86)
-constexpr Kernel kAvx2[] = {
-#define GM_OPS_ISA avx2
-#include "ops/ops.def"
-#undef GM_OPS_ISA
-};
-constexpr Kernel kAvx512[] = {
-#define GM_OPS_ISA avx512
-#include "ops/ops.def"
-#undef GM_OPS_ISA
-};
-#endif
-#undef GM_OP
 
 // The product of the factors (1 or more), or kElementsMax + 1 where it is larger than any tensor may be.
 uint64_t size(std::initializer_list<uint64_t> factors) {
@@ -63,21 +29,33 @@ Status impossible(const OpRow& row, const std::string& what) {
   return {GM_INVALID_ARGUMENT, std::string(row.name) + ": " + what};
 }
 
+// What an operator's integer may be.
+struct Limits {
+  int32_t least, most;
+};
+Limits limits(Op op, size_t integer) {
+  if (op == Op::matmul && integer == 3) return {0, 1};
+  if (op == Op::adaptive && integer == 1) return {0, define::kAdaptiveKinds - 1};
+  if ((op == Op::im2col || op == Op::col2im) && integer == 6) return {0, INT32_MAX};
+  return {1, INT32_MAX};
+}
+
 Status check_integers(const OpRow& row, std::span<const int32_t> integers) {
-  const bool is_matmul = row.id == static_cast<uint32_t>(Op::matmul);
   for (size_t i = 0; i < integers.size(); ++i) {
-    const bool flag = is_matmul && i == 3;
-    if (integers[i] < (flag ? 0 : 1) || (flag && integers[i] > 1))
+    const Limits allowed = limits(static_cast<Op>(row.id), i);
+    if (integers[i] < allowed.least || integers[i] > allowed.most)
       return impossible(row, "integer " + std::to_string(i) + " is " + std::to_string(integers[i]) +
-                                 ", allowed: " + (flag ? "0 or 1" : "1 to 2147483647"));
+                                 ", allowed: " + std::to_string(allowed.least) + " to " +
+                                 std::to_string(allowed.most));
   }
   return Status::ok();
 }
 
 Status check_floats(const OpRow& row, std::span<const double> floats) {
-  const bool adamw = row.id == static_cast<uint32_t>(Op::adamw);
+  const bool moments =
+      row.id == static_cast<uint32_t>(Op::adamw) || row.id == static_cast<uint32_t>(Op::adaptive);
   for (size_t i = 0; i < floats.size(); ++i) {
-    const bool beta = adamw && i < 2;
+    const bool beta = moments && i < 2;
     const double value = floats[i];
     if (!(value >= 0) || !(value <= 3.4e38) || (beta && value >= 1))
       return impossible(row, "float " + std::to_string(i) + " is " + std::to_string(value) +
@@ -167,13 +145,62 @@ void flat_shape(Op op, uint64_t n, Shape* s) {
   s->units = blocks(n, kElementsPerUnit);
   s->inputs[0] = s->outputs[0] = n;
   if (op == Op::add || op == Op::subtract || op == Op::gelu_backward) s->inputs[1] = n;
-  if (op == Op::mean || op == Op::clip_scale) s->units = 1, s->outputs[0] = op == Op::mean ? 1 : 2;
-  s->in_place = op == Op::adamw || op == Op::nesterov;
+  if (op == Op::axpby) assign(s->inputs, {n, n, 2});
+  if (op == Op::scale_by) s->inputs[1] = 1;
+}
+
+// Sums over a whole tensor.
+void total_shape(Op op, uint64_t n, Shape* s) {
+  s->units = 1;
+  s->inputs[0] = n, s->outputs[0] = op == Op::clip_scale ? 2 : 1;
+  if (op == Op::dot) s->inputs[1] = n;
+}
+
+void optimizer_shape(Op op, uint64_t n, Shape* s) {
+  s->units = blocks(n, kElementsPerUnit);
+  s->in_place = true;
+  s->inputs[0] = s->outputs[0] = n;
+  s->inputs[1] = op == Op::adaptive ? 1 : 2;
+  if (op == Op::nesterov) s->outputs[1] = n;
+  if (op == Op::adaptive) assign(s->outputs, {n, n, n});
   if (op == Op::adamw) {
     assign(s->inputs, {n, 2, 2, n});
     assign(s->outputs, {n, n, n});
   }
-  if (op == Op::nesterov) s->inputs[1] = 2, s->outputs[1] = n;
+}
+
+Status select_shape(const OpRow& row, Op op, uint64_t n, uint64_t k, Shape* s) {
+  s->units = blocks(k, kElementsPerUnit);
+  s->index_input = 1, s->index_rows = n;
+  assign(s->inputs, {op == Op::gather ? n : k, k});
+  s->outputs[0] = op == Op::gather ? k : n;
+  s->in_place = s->index_ascends = op == Op::scatter;
+  if (op == Op::scatter && k > n)
+    return impossible(row, "k is " + std::to_string(k) + ", more than the n = " + std::to_string(n) +
+                               " elements that indices can name");
+  return Status::ok();
+}
+
+Status window_shape(const OpRow& row, Op op, std::span<const int32_t> integers, Shape* s) {
+  const auto i = [&](size_t index) { return static_cast<uint64_t>(integers[index]); };
+  const uint64_t kernel = i(4), stride = i(5), padding = i(6);
+  if (padding >= kernel)
+    return impossible(row, "P is " + std::to_string(padding) + ", allowed: less than K, which is " +
+                               std::to_string(kernel));
+  for (const size_t side : {1, 2})
+    if (i(side) + 2 * padding < kernel)
+      return impossible(row, "K is " + std::to_string(kernel) + ", more than the " +
+                                 std::to_string(i(side) + 2 * padding) + " pixels of a padded side");
+  const uint64_t rows = size({i(0), define::window_places(i(1), kernel, stride, padding),
+                              define::window_places(i(2), kernel, stride, padding)});
+  const uint64_t pixels = size({i(0), i(1), i(2)}), columns = size({kernel, kernel, i(3)});
+  if (rows > INT32_MAX || pixels > INT32_MAX || columns > INT32_MAX)
+    return impossible(row, "the integers ask for more than 2^31 - 1 pixels, rows or columns");
+  const uint64_t image = size({pixels, i(3)}), matrix = size({rows, columns});
+  const bool forward = op == Op::im2col;
+  s->inputs[0] = forward ? image : matrix, s->outputs[0] = forward ? matrix : image;
+  s->units = blocks(forward ? rows : pixels, kRowsPerUnit);
+  return Status::ok();
 }
 
 Status check_sizes(const OpRow& row, const Shape& shape) {
@@ -186,24 +213,8 @@ Status check_sizes(const OpRow& row, const Shape& shape) {
 
 }  // namespace
 
-const OpRow* op_find(uint32_t id) { return id < kOps ? &kRows[id] : nullptr; }
-const OpRow* op_find(std::string_view name) {
-  const auto found =
-      std::find_if(std::begin(kRows), std::end(kRows), [&](const OpRow& r) { return r.name == name; });
-  return found == std::end(kRows) ? nullptr : found;
-}
-
-Kernel op_kernel(Op op) {
-  const auto id = static_cast<uint32_t>(op);
-#if defined(GM_X86)
-  if (backend::active() == backend::Backend::avx512) return kAvx512[id];
-  if (backend::active() == backend::Backend::avx2) return kAvx2[id];
-#endif
-  return kScalar[id];
-}
-
 Status op_shape(Op op, std::span<const int32_t> integers, std::span<const double> floats, Shape* shape) {
-  const OpRow& row = kRows[static_cast<uint32_t>(op)];
+  const OpRow& row = *op_find(static_cast<uint32_t>(op));
   GM_ASSERT(integers.size() == row.integers && floats.size() == row.floats);
   GM_TRY(check_integers(row, integers));
   GM_TRY(check_floats(row, floats));
@@ -234,6 +245,25 @@ Status op_shape(Op op, std::span<const int32_t> integers, std::span<const double
     case Op::cross_entropy:
     case Op::cross_entropy_backward:
       row_shape(op, i(0), i(1), shape);
+      break;
+    case Op::mean:
+    case Op::clip_scale:
+    case Op::dot:
+      total_shape(op, i(0), shape);
+      break;
+    case Op::adamw:
+    case Op::nesterov:
+    case Op::sign_step:
+    case Op::adaptive:
+      optimizer_shape(op, i(0), shape);
+      break;
+    case Op::gather:
+    case Op::scatter:
+      GM_TRY(select_shape(row, op, i(0), i(1), shape));
+      break;
+    case Op::im2col:
+    case Op::col2im:
+      GM_TRY(window_shape(row, op, integers, shape));
       break;
     default:
       flat_shape(op, i(0), shape);

@@ -22,7 +22,7 @@ struct OpRow {
   uint32_t id, inputs, outputs, integers, floats;
   const char* doc;
 };
-inline constexpr uint32_t kOps = 21;
+inline constexpr uint32_t kOps = 30;
 // Ordered by id; null when there is no such id or name.
 const OpRow* op_find(uint32_t id);
 const OpRow* op_find(std::string_view name);
@@ -35,9 +35,10 @@ inline constexpr uint64_t kElementsMax = uint64_t{1} << 40;
 struct Shape {
   uint64_t inputs[kInputsMax] = {};  // elements of each tensor
   uint64_t outputs[kOutputsMax] = {};
-  int index_input = -1;     // the input that is i32, or -1
-  uint64_t index_rows = 0;  // its values are in [0, index_rows)
-  bool in_place = false;    // outputs are read before they are written
+  int index_input = -1;        // the input that is i32, or -1
+  uint64_t index_rows = 0;     // its values are in [0, index_rows)
+  bool index_ascends = false;  // and each is larger than the one before
+  bool in_place = false;       // outputs are read before they are written
   uint64_t units = 0;
   uint64_t scratch = 0;         // floats a thread
   uint64_t device_scratch = 0;  // floats that the operator's CUDA twin needs

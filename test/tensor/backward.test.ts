@@ -5,7 +5,8 @@ import type { GradmeshError } from "../../lib/base/errors.js";
 import { backward } from "../../lib/tensor/backward.js";
 import { GraphBuilder } from "../../lib/tensor/builder.js";
 import type { GraphTensor } from "../../lib/tensor/description.js";
-import { add, crossEntropy, matmul, mean, subtract } from "../../lib/tensor/operators.js";
+import { add, axpby, mean, scaleBy, subtract } from "../../lib/tensor/elements.js";
+import { crossEntropy, matmul } from "../../lib/tensor/operators.js";
 
 const invalid = (pattern: RegExp) => (error: GradmeshError) =>
   error.code === "ERR_INVALID_ARGUMENT" && pattern.test(error.message);
@@ -47,6 +48,48 @@ test("a residual hands its gradient on without a node; a leaf of a sum gets a co
   graph.differentiate(b, graph.view(graph.binding("dB", 12), [4, 3]));
   backward(graph, lossOf(add(graph, matmul(graph, x, w), b)));
   assert.is(opsOf(graph), "matmul add cross_entropy mean cross_entropy_backward copy matmul_backward_weight");
+});
+
+test("linear operators hand the gradient on times their coefficients", () => {
+  const { graph, w, x, lossOf } = weighted();
+  const b = graph.view(graph.binding("b", 12), [4, 3]);
+  graph.differentiate(b, graph.view(graph.binding("dB", 12), [4, 3]));
+  const coefficients = graph.view(graph.binding("coefficients", 3), [2], 1);
+  const factor = graph.view(graph.binding("factor", 1), [1]);
+  const logits = axpby(graph, scaleBy(graph, matmul(graph, x, w), factor), b, coefficients);
+  backward(graph, lossOf(logits));
+  assert.is(
+    opsOf(graph),
+    "matmul scale_by axpby cross_entropy mean cross_entropy_backward scale_by scale_by scale_by matmul_backward_weight",
+  );
+  const [ofScaled, ofB, ofProduct] = graph.nodes.slice(6, 9).map(({ inputs, outputs }) => ({
+    factor: graph.tensor(inputs[1]!),
+    out: graph.tensor(outputs[0]!).name,
+  }));
+  assert.equal([ofScaled!.factor.offset, ofB!.factor.offset, ofB!.out], [1, 2, "dB"]);
+  assert.is(ofProduct!.factor.name, "factor");
+});
+
+test("the gradient of a coefficient is none, and one in the graph's memory is refused", () => {
+  const first = weighted();
+  const c = first.graph.view(first.graph.binding("c", 2), [2]);
+  first.graph.differentiate(c, first.graph.view(first.graph.binding("dC", 2), [2]));
+  const y = matmul(first.graph, first.x, first.w);
+  assert.throws(
+    () => backward(first.graph, first.lossOf(axpby(first.graph, y, y, c))),
+    invalid(/"c" has no part in "mean"/),
+  );
+  const second = weighted();
+  const made = scaleBy(
+    second.graph,
+    second.graph.view(second.graph.binding("c", 2), [2]),
+    second.graph.view(second.graph.binding("one", 1), [1]),
+  );
+  const z = matmul(second.graph, second.x, second.w);
+  assert.throws(
+    () => backward(second.graph, second.lossOf(axpby(second.graph, z, z, made))),
+    invalid(/is no part of "scale_by" \[2\], which is in the graph's own memory/),
+  );
 });
 
 test("what cannot be differentiated is refused by name", () => {

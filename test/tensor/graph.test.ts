@@ -5,8 +5,10 @@ import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
 import { GraphBuilder } from "../../lib/tensor/builder.js";
 import { checkDevice } from "../../lib/tensor/device.js";
+import { add, axpby, dot, gather, scaleBy, scatter } from "../../lib/tensor/elements.js";
 import type { Graph } from "../../lib/tensor/graph.js";
-import { add, embedding } from "../../lib/tensor/operators.js";
+import { embedding } from "../../lib/tensor/operators.js";
+import { adaptive, signStep } from "../../lib/tensor/optimizers.js";
 
 function sumGraph(elements: number): Graph {
   const graph = new GraphBuilder();
@@ -37,6 +39,49 @@ test("a run computes, and the profile counts it", async () => {
   await graph.run(buffers);
   assert.equal([...buffers.out], [3, 3, 3, 3, 3]);
   assert.is(graph.profile().add?.runs, 1);
+  graph.close();
+});
+
+test("operators on whole tensors compute what they say, in place where they say so", async () => {
+  const builder = new GraphBuilder();
+  const tensor = (name: string, elements: number, kind: "f32" | "i32" = "f32") =>
+    builder.view(builder.binding(name, elements, kind), [elements]);
+  const [x, y, index] = [tensor("x", 4), tensor("y", 4), tensor("index", 2, "i32")];
+  axpby(builder, x, y, tensor("coefficients", 2), tensor("sum", 4));
+  scaleBy(builder, x, tensor("factor", 1), tensor("scaled", 4));
+  const kept = gather(builder, x, index, tensor("kept", 2));
+  scatter(builder, kept, index, tensor("spread", 4));
+  dot(builder, x, y, tensor("product", 1));
+  signStep(builder, { gradient: x, schedule: tensor("sign", 2) }, { parameters: tensor("signed", 4) });
+  const state = { parameters: tensor("p", 4), first: tensor("m", 4), second: tensor("v", 4) };
+  const settings = { kind: "adagrad", beta1: 0.5, beta2: 0, epsilon: 1 } as const;
+  adaptive(builder, { gradient: x, schedule: tensor("rate", 1) }, state, settings);
+  const graph = builder.build(1);
+  const of = (...values: number[]) => Float32Array.from(values);
+  const b = {
+    ...{ x: of(1, -2, 0, 4), y: of(8, 8, 8, 8), coefficients: of(2, 0.5), sum: of(0, 0, 0, 0) },
+    ...{ factor: of(-1), scaled: of(0, 0, 0, 0), index: Int32Array.of(1, 3), kept: of(0, 0), product: of(0) },
+    ...{ spread: of(9, 9, 9, 9), sign: of(0.5, 0.5), signed: of(4, 4, 4, 4), rate: of(3) },
+    ...{ p: of(1, 1, 1, 1), m: of(0, 0, 0, 0), v: of(3, 0, 1, 0) },
+  };
+  await graph.run(b);
+  assert.equal([...b.sum], [6, 0, 4, 12]);
+  assert.equal([...b.scaled], [-1, 2, -0, -4]);
+  assert.equal([...b.kept], [-2, 4]);
+  assert.equal([...b.spread], [9, -2, 9, 4]);
+  assert.equal([...b.product], [24]);
+  assert.equal([...b.signed], [2.5, 3.5, 3, 2.5]);
+  assert.equal([...b.v], [4, 4, 1, 16]);
+  assert.equal([...b.m], [0.5, -1, 0, 2]);
+  assert.equal(
+    [...b.p],
+    [Math.fround(1 - 3 * Math.fround(0.5 / 3)), 1 + 3 / 3, 1, Math.fround(1 - 3 * Math.fround(2 / 5))],
+  );
+  b.index.set([3, 1]);
+  assert.match(
+    await rejection(graph.run(b)),
+    /^ERR_INVALID_ARGUMENT: .*\(scatter\): tensor .* holds 1 at 1, after 3/,
+  );
   graph.close();
 });
 
@@ -93,28 +138,23 @@ test("a graph closed while its run waits or goes on lets it end", async () => {
 });
 
 test("an abort in the middle of a run ends it with ERR_ABORTED, and the graph runs again", async () => {
+  // Long enough that the abort comes in its middle, however busy the machine is.
+  const [elements, nodes] = [200_000, 3000];
   const builder = new GraphBuilder();
-  let x = builder.view(builder.binding("x", 1000), [1000]);
-  const one = builder.view(builder.binding("one", 1000), [1000]);
-  const out = builder.view(builder.binding("out", 1000), [1000]);
-  for (let i = 1; i < 3000; i++) x = add(builder, x, one);
-  add(builder, x, one, out);
+  const tensor = (name: string) => builder.view(builder.binding(name, elements), [elements]);
+  const [even, odd, one] = [tensor("even"), tensor("odd"), tensor("one")];
+  for (let i = 0; i < nodes; i++) add(builder, i % 2 === 0 ? even : odd, one, i % 2 === 0 ? odd : even);
   const graph = builder.build(1);
-  const buffers = {
-    x: new Float32Array(1000),
-    one: new Float32Array(1000).fill(1),
-    out: new Float32Array(1000),
-  };
-  const busy = busyPool();
+  const filled = (value: number) => new Float32Array(elements).fill(value);
+  const buffers = { even: filled(0), odd: filled(0), one: filled(1) };
   const controller = new AbortController();
   const run = graph.run(buffers, controller.signal);
   controller.abort();
   assert.match(await rejection(run), /^ERR_ABORTED/);
-  await busy.done;
+  buffers.even.fill(0);
   await graph.run(buffers);
-  assert.is(buffers.out[0], 3000);
+  assert.is(buffers.even[0], nodes);
   graph.close();
-  busy.close();
 });
 
 test("an aborted signal stops the run before it starts", async () => {

@@ -37,4 +37,10 @@ HD float gelu_backward(float x, float d_y) { return exact::mul(d_y, gelu_slope(x
 HD float add(float a, float b) { return exact::canonical(exact::add(a, b)); }
 HD float subtract(float a, float b) { return exact::canonical(exact::sub(a, b)); }
 
+// a x + b y, the sum rounded once
+HD float axpby(float a, float x, float b, float y) {
+  return exact::canonical(exact::fma(a, x, exact::mul(b, y)));
+}
+HD float scale_by(float x, float factor) { return exact::canonical(exact::mul(x, factor)); }
+
 }  // namespace gradmesh::ops::define

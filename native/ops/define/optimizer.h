@@ -1,6 +1,6 @@
-// The optimizers, one element each: AdamW (arXiv 1711.05101) inside a round, Nesterov momentum between
-// rounds. What they write is a peer's state, which others compare by digest, so that also its NaNs have one
-// form.
+// The optimizers, one element each: AdamW (arXiv 1711.05101) inside a round; Nesterov momentum, the sign step
+// and the adaptive ones of FedOpt (arXiv 2003.00295) between rounds. What they write is a peer's state, which
+// others compare by digest, so that also its NaNs have one form.
 #pragma once
 #include <cstdint>
 
@@ -58,6 +58,54 @@ HD void nesterov(float rate, float keep, float gradient, float& parameter, float
   const float b = exact::canonical(exact::fma(keep, momentum, gradient));
   momentum = b;
   parameter = exact::canonical(exact::fma(-rate, exact::fma(keep, b, gradient), parameter));
+}
+
+// -1, 0 (of either zero) or 1; NaN of NaN.
+HD float sign(float x) {
+  const float s = x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : 0.0f);
+  return exact::is_nan(x) ? exact::quiet_nan() : s;
+}
+
+HD float sign_keep(float rate, float decay) { return exact::sub(1.0f, exact::mul(rate, decay)); }
+
+// p = p keep - rate sign(g), rounded once
+HD void sign_step(float rate, float keep, float gradient, float& parameter) {
+  parameter = exact::canonical(exact::fma(keep, parameter, -exact::mul(rate, sign(gradient))));
+}
+
+// How the second moment of FedOpt follows the squared gradient; the operator's second integer.
+enum class Adaptive : int32_t { adam, yogi, adagrad };
+constexpr int32_t kAdaptiveKinds = 3;
+
+struct AdaptiveFactors {
+  float beta1, rest1, beta2, rest2, epsilon, rate;
+};
+// floats and schedule in the order of ops.def.
+HD AdaptiveFactors adaptive_factors(double beta1, double beta2, double epsilon, const float* schedule) {
+  AdaptiveFactors f;
+  f.beta1 = (float)beta1, f.rest1 = (float)(1.0 - beta1);
+  f.beta2 = (float)beta2, f.rest2 = (float)(1.0 - beta2);
+  f.epsilon = (float)epsilon, f.rate = schedule[0];
+  return f;
+}
+
+// Inf - Inf has no sign, so that Yogi's v is NaN where v and g^2 are both Inf.
+HD float adaptive_second(Adaptive kind, const AdaptiveFactors& f, float g, float v) {
+  if (kind == Adaptive::adam) return exact::fma(exact::mul(f.rest2, g), g, exact::mul(f.beta2, v));
+  if (kind == Adaptive::adagrad) return exact::fma(g, g, v);
+  const float square = exact::mul(g, g);
+  return exact::fma(-sign(exact::sub(v, square)), exact::mul(f.rest2, square), v);
+}
+
+// p = p - rate m / (sqrt(v) + epsilon)
+HD void adaptive(Adaptive kind, const AdaptiveFactors& f, float gradient, float& parameter, float& first,
+                 float& second) {
+  const float m = exact::fma(f.rest1, gradient, exact::mul(f.beta1, first));
+  const float v = adaptive_second(kind, f, gradient, second);
+  const float spread = exact::add(exact::sqrt(v), f.epsilon);
+  first = exact::canonical(m);
+  second = exact::canonical(v);
+  parameter = exact::canonical(exact::fma(-f.rate, exact::div(m, spread), parameter));
 }
 
 }  // namespace gradmesh::ops::define

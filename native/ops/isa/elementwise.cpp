@@ -46,6 +46,23 @@ void subtract(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end
   for (size_t i = range.begin; i < range.end; ++i) out[i] = define::subtract(a[i], b[i]);
 }
 
+void axpby(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
+  const Range range = elements(arguments, unit_begin, unit_end);
+  const float* __restrict x = input(arguments, 0);
+  const float* __restrict y = input(arguments, 1);
+  float* __restrict out = output(arguments, 0);
+  const float a = input(arguments, 2)[0], b = input(arguments, 2)[1];
+  for (size_t i = range.begin; i < range.end; ++i) out[i] = define::axpby(a, x[i], b, y[i]);
+}
+
+void scale_by(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
+  const Range range = elements(arguments, unit_begin, unit_end);
+  const float* __restrict x = input(arguments, 0);
+  float* __restrict out = output(arguments, 0);
+  const float factor = input(arguments, 1)[0];
+  for (size_t i = range.begin; i < range.end; ++i) out[i] = define::scale_by(x[i], factor);
+}
+
 void copy(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
   const Range range = elements(arguments, unit_begin, unit_end);
   memcpy(output(arguments, 0) + range.begin, input(arguments, 0) + range.begin,

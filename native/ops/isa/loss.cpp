@@ -1,4 +1,5 @@
-// Cross-entropy of softmax rows, its gradient, the mean, and the norm that gradients are clipped by.
+// Cross-entropy of softmax rows and its gradient; and sums over a whole tensor: the mean, the norm that
+// gradients are clipped by, and the dot product.
 #include "ops/define/loss.h"
 
 #include "ops/isa/arguments.h"
@@ -45,6 +46,12 @@ void clip_scale(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_e
   const float norm = exact::sqrt(row_dot(x, x, integer(arguments, 0)));
   output(arguments, 0)[0] = define::clip_factor(norm, (float)arguments.floats[0]);
   output(arguments, 0)[1] = norm;
+}
+
+void dot(const Arguments& arguments, uint64_t unit_begin, uint64_t unit_end) {
+  if (unit_begin == unit_end) return;
+  const float sum = row_dot(input(arguments, 0), input(arguments, 1), integer(arguments, 0));
+  output(arguments, 0)[0] = exact::canonical(sum);
 }
 
 }  // namespace gradmesh::ops::GM_ISA

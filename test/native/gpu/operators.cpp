@@ -104,6 +104,13 @@ TEST("operators: the device's bytes are the CPU's at the sizes of a model") {
                                    {Op::attention_backward, {4, 256, 12, 768}, {}},
                                    {Op::layernorm, {1024, 768}, {1e-5}},
                                    {Op::cross_entropy, {512, 50257}, {}},
-                                   {Op::adamw, {1 << 22}, {0.9, 0.999, 1e-8, 0.1}}};
+                                   {Op::adamw, {1 << 22}, {0.9, 0.999, 1e-8, 0.1}},
+                                   {Op::adaptive, {1 << 22, 1}, {0.9, 0.99, 1e-3}},
+                                   {Op::axpby, {(1 << 24) + 5}, {}},
+                                   {Op::scatter, {1 << 24, 1 << 20}, {}},
+                                   {Op::gather, {1 << 24, 1 << 20}, {}},
+                                   {Op::dot, {1 << 22}, {}},
+                                   {Op::im2col, {64, 32, 32, 16, 3, 1, 1}, {}},
+                                   {Op::col2im, {64, 32, 32, 16, 3, 1, 1}, {}}};
   for (const Case& c : cases) compare(c, 0);
 }

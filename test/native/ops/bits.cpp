@@ -54,7 +54,7 @@ TEST("bits: every operator is among the cases") {
 }
 
 // Raw bits: denormals, infinities, NaN, overflow. NaN appear in the same places; their payload is defined
-// only where the result is state that peers compare.
+// only where the result is state that peers compare, and where elements are handed on.
 TEST("bits: any float at all gives the same result on every backend") {
   for (const Case& c : awkward_cases()) {
     std::vector<Floats> tensors = make_tensors(c, check::seed());
@@ -64,7 +64,36 @@ TEST("bits: any float at all gives the same result on every backend") {
         const uint32_t draw = prng::bits(check::seed(), 100 + t, i);
         if (draw % 3 == 0) tensors[t][i] = exact::from_bits(draw * 2654435761u);
       }
-    const bool state = c.op == Op::add || c.op == Op::subtract || c.op == Op::adamw || c.op == Op::nesterov;
-    compare_settings(c, tensors, state ? same_bytes : same_but_nans);
+    compare_settings(c, tensors, nans_are_defined(c.op) ? same_bytes : same_but_nans);
+  }
+}
+
+TEST("bits: what peers compare holds one NaN only") {
+  for (const Case& c : awkward_cases()) {
+    if (!nans_are_defined(c.op) || hands_on(c.op)) continue;
+    std::vector<Floats> tensors = make_tensors(c, check::seed());
+    const size_t inputs = gradmesh::ops::op_find(uint32_t(c.op))->inputs;
+    for (float& x : tensors[0]) x = exact::from_bits(0xffc12345u);  // signed, with a payload
+    CHECK(bool(run_case(c, tensors)));
+    for (size_t t = inputs; t < tensors.size(); t++)
+      for (const float x : tensors[t])
+        CHECK_THAT(exact::bits(x) == 0x7fc00000u, describe(c) + " output " + std::to_string(t - inputs));
+  }
+}
+
+TEST("bits: elements that are only handed on keep all of theirs") {
+  const float odd = exact::from_bits(0xff812345u);  // a signalling NaN with a payload
+  for (const Case& c : awkward_cases()) {
+    if (!hands_on(c.op)) continue;
+    std::vector<Floats> tensors = make_tensors(c, check::seed());
+    for (float& x : tensors[0]) x = odd;
+    Floats& out = tensors.back();
+    std::fill(out.begin(), out.end(), 1.0f);
+    CHECK(bool(run_case(c, tensors)));
+    for (const float x : out) {
+      const bool stayed = c.op == Op::scatter && x == 1.0f;
+      const bool padding = c.op == Op::im2col && exact::bits(x) == 0;
+      CHECK_THAT(exact::bits(x) == 0xff812345u || stayed || padding, describe(c));
+    }
   }
 }

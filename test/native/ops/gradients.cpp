@@ -113,3 +113,13 @@ TEST("gradients: cross-entropy, of the mean loss") {
   check_gradient(forward, widen({t[0], t[1]}), index_of(forward, t), Doubles(4, 0.25), 0,
                  run_backward({Op::cross_entropy_backward, {4, 21}, {}}, {t[3], t[1]}, 0));
 }
+
+TEST("gradients: im2col") {
+  for (const Case& forward : awkward_cases()) {
+    if (forward.op != Op::im2col || shape_of(forward).outputs[0] > 3000) continue;
+    const std::vector<Floats> t = make_tensors(forward, check::seed());
+    const Floats d_columns = make_tensors(forward, check::seed() + 1)[1];
+    check_gradient(forward, widen({t[0]}), {}, wide(d_columns), 0,
+                   run_backward({Op::col2im, forward.integers, {}}, {d_columns}, 0));
+  }
+}

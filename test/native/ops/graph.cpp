@@ -89,7 +89,7 @@ TEST("graph: a description that makes no sense is refused, naming node and tenso
   check_refused(spoil([](Numbers& n) { n.tensors[6] = __builtin_nan(""); }), "tensor 1: elements");
   check_refused(spoil([](Numbers& n) { n.tensors[7] = 2; }), "tensor 1: kind");
   check_refused(spoil([](Numbers& n) { n.tensors[15] = 1; }), "tensor 3: kind");
-  check_refused(spoil([](Numbers& n) { n.nodes[0] = 21; }), "node 0: operator is 21");
+  check_refused(spoil([](Numbers& n) { n.nodes[0] = 30; }), "node 0: operator is 30");
   check_refused(spoil([](Numbers& n) { n.nodes[0] = -1; }), "node 0: operator is -1");
   check_refused(spoil([](Numbers& n) { n.nodes[1] = 7; }), "node 0 (gelu): tensor 7");
   check_refused(spoil([](Numbers& n) { n.nodes[1] = -1; }), "node 0 (gelu): tensor -1");
@@ -121,6 +121,47 @@ TEST("graph: a description that makes no sense is refused, naming node and tenso
   heads.tensors = {0, 0, 30, 0, 1, 0, 10, 0, 2, 0, 3, 0};
   heads.nodes = {id(Op::attention), 0, 1, 2, 1, 1, 3, 10};
   check_refused(heads, "no multiple of H");
+}
+
+TEST("graph: integers that make no sense of an operator are refused by name") {
+  const auto refused = [](Op op, std::vector<int32_t> integers, std::vector<double> floats, const char* why) {
+    Shape shape;
+    const Status status = op_shape(op, integers, floats, &shape);
+    CHECK_THAT(status.code() == GM_INVALID_ARGUMENT && status.message().find(why) != std::string::npos,
+               "expected \"" + std::string(why) + "\", got \"" + status.message() + "\"");
+  };
+  refused(Op::matmul, {1, 1, 1, 2}, {}, "matmul: integer 3 is 2, allowed: 0 to 1");
+  refused(Op::adaptive, {5, 3}, {0.9, 0.9, 0}, "adaptive: integer 1 is 3, allowed: 0 to 2");
+  refused(Op::adaptive, {5, -1}, {0.9, 0.9, 0}, "adaptive: integer 1 is -1");
+  refused(Op::adaptive, {5, 0}, {0.9, 1, 0}, "adaptive: float 1 is 1.000000, allowed: 0 up to but not 1");
+  refused(Op::scatter, {3, 4}, {}, "scatter: k is 4, more than the n = 3");
+  refused(Op::gather, {3, 0}, {}, "gather: integer 1 is 0, allowed: 1 to 2147483647");
+  refused(Op::im2col, {1, 5, 5, 1, 3, 1, -1}, {}, "im2col: integer 6 is -1, allowed: 0 to 2147483647");
+  refused(Op::im2col, {1, 5, 5, 1, 3, 1, 3}, {}, "im2col: P is 3, allowed: less than K, which is 3");
+  refused(Op::col2im, {1, 5, 2, 1, 5, 1, 1}, {}, "col2im: K is 5, more than the 4 pixels of a padded side");
+  refused(Op::col2im, {1 << 20, 1 << 10, 1 << 10, 1, 1, 1, 0}, {}, "more than 2^31 - 1 pixels");
+  refused(Op::im2col, {1, 1 << 17, 1 << 17, 1, 1 << 17, 1 << 17, (1 << 17) - 1}, {}, "rows or columns");
+}
+
+TEST("graph: a scatter's indices ascend, each once, and a gather's come as they like") {
+  std::shared_ptr<Graph> graph;
+  for (const Op op : {Op::scatter, Op::gather}) {
+    Numbers n;
+    n.tensors = {0, 0, 3, 0, 1, 0, 3, 1, 2, 0, 3, 0};
+    n.nodes = {id(op), 0, 1, 2, 3, 3};
+    CHECK(bool(n.create(&graph)));
+    for (std::vector<int32_t> index : {std::vector<int32_t>{0, 2, 1}, {0, 1, 1}, {0, 1, 3}, {-1, 0, 1}}) {
+      std::vector<float> from = {1, 2, 3}, to = {7, 7, 7};
+      const Status status = graph->run(std::vector{bytes_of(from), bytes_of(index), bytes_of(to)}, nullptr);
+      const bool inside = index[0] >= 0 && index[2] < 3;
+      const std::string why = inside ? "tensor 1 holds 1 at 2, after " + std::to_string(index[1]) +
+                                           "; allowed: ascending numbers, each once"
+                                     : "allowed: 0 to 2";
+      const bool allowed = op == Op::gather && inside;
+      CHECK_THAT(allowed == bool(status) && (to[0] == 7) == !allowed, status.message());
+      CHECK_THAT(allowed || status.message().find(why) != std::string::npos, status.message());
+    }
+  }
 }
 
 // Whatever numbers come: an error or a graph, never a crash. Under the sanitizers this is the real test.

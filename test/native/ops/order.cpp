@@ -99,6 +99,69 @@ TEST("order: the mean and the norm sum in the fixed tree") {
   }
 }
 
+TEST("order: the dot product sums in the fixed tree") {
+  for (const int n : {1, 15, 33, 1000}) {
+    std::vector<Floats> t = make_tensors({Op::dot, {n}, {}}, check::seed());
+    spread_magnitudes(t[0], 50);
+    spread_magnitudes(t[1], 51);
+    for (const char* backend : kBackends) {
+      CHECK(bool(run_case({Op::dot, {n}, {}}, t, {backend, 1, 0})));
+      CHECK(exact::bits(t[2][0]) == exact::bits(tree::dot(t[0].data(), t[1].data(), size_t(n))));
+    }
+  }
+}
+
+TEST("order: a pixel of col2im is the sum of its copies by ascending row") {
+  const size_t side = 6, kernel = 3, places = 6, rows = places * places;  // stride 1, padding 1
+  const Case c = {Op::col2im, {1, int(side), int(side), 1, int(kernel), 1, 1}, {}};
+  std::vector<Floats> t = make_tensors(c, check::seed());
+  spread_magnitudes(t[0], 50);
+  int reversed_differs = 0;
+  for (const char* backend : kBackends) {
+    CHECK(bool(run_case(c, t, {backend, 1, 0})));
+    for (size_t pixel = 0; pixel < side * side; pixel++) {
+      float sum = 0, reversed = 0;
+      // Where this row of the columns holds the pixel, or nowhere.
+      const auto copy = [&](size_t row) -> const float* {
+        const size_t k = pixel / side + 1 - row / places, l = pixel % side + 1 - row % places;
+        return k < kernel && l < kernel ? &t[0][row * kernel * kernel + k * kernel + l] : nullptr;
+      };
+      for (size_t row = 0; row < rows; row++)
+        if (const float* x = copy(row)) sum = exact::add(sum, *x);
+      for (size_t row = rows; row-- > 0;)
+        if (const float* x = copy(row)) reversed = exact::add(reversed, *x);
+      CHECK(exact::bits(t[1][pixel]) == exact::bits(sum));
+      reversed_differs += sum != reversed;
+    }
+  }
+  CHECK(reversed_differs > 10);
+}
+
+TEST("order: axpby and the sign step round their sum once, and zeros step nowhere") {
+  const float x = 1 + 0x1p-12f, y = -1, a = 1 + 0x1p-12f;  // a x - 1 needs 25 bits
+  std::vector<Floats> t = {{x}, {y}, {a, 1}, {0}};
+  std::vector<Floats> zeros = {{0.0f, -0.0f, 2}, {0.5f, 0}, {-0.0f, 3, 3}};
+  for (const char* backend : kBackends) {
+    CHECK(bool(run_case({Op::axpby, {1}, {}}, t, {backend, 1, 0})));
+    CHECK(t[3][0] == 0x1p-11f + 0x1p-24f);
+    std::vector<Floats> stepped = zeros;
+    CHECK(bool(run_case({Op::sign_step, {3}, {}}, stepped, {backend, 1, 0})));
+    CHECK(exact::bits(stepped[2][0]) == 0x80000000u && stepped[2][1] == 3 && stepped[2][2] == 2.5f);
+    const Floats step = {0.1f, 0.3f};
+    std::vector<Floats> once = {{1}, step, {7}};
+    CHECK(bool(run_case({Op::sign_step, {1}, {}}, once, {backend, 1, 0})));
+    const float keep = exact::sub(1, exact::mul(step[0], step[1]));
+    CHECK(exact::bits(once[2][0]) == exact::bits(exact::fma(keep, 7, -step[0])));
+  }
+}
+
+TEST("order: Yogi's second moment neither grows nor shrinks where it is the squared gradient already") {
+  const float inf = exact::infinity();
+  std::vector<Floats> t = {{2, 2, 2, inf}, {0.1f}, {0, 0, 0, 0}, {0, 0, 0, 0}, {4, 5, 3, inf}};
+  CHECK(bool(run_case({Op::adaptive, {4, 1}, {0.9, 0.5, 1e-3}}, t)));
+  CHECK(t[4][0] == 4 && t[4][1] == 3 && t[4][2] == 5 && exact::is_nan(t[4][3]));
+}
+
 TEST("order: sums over rows ascend") {
   const size_t m = 41, n = 5;
   std::vector<Floats> t = make_tensors({Op::bias_backward, {int(m), int(n)}, {}}, check::seed());

@@ -102,6 +102,48 @@ std::vector<Doubles> norm(const Doubles& x, double limit) {
   return {{limit > 0 && length > limit ? limit / length : 1.0, length}};
 }
 
+// FedOpt's equations as the paper writes them, with its pseudo-gradient's sign turned.
+std::vector<Doubles> adaptive(const Case& c, const std::vector<Doubles>& in) {
+  const double beta1 = c.floats[0], beta2 = c.floats[1];
+  Doubles p = in[2], m = in[3], v = in[4];
+  for (size_t i = 0; i < p.size(); i++) {
+    const double g = in[0][i], square = g * g;
+    m[i] = beta1 * m[i] + (1 - beta1) * g;
+    if (c.integers[1] == 0) v[i] = beta2 * v[i] + (1 - beta2) * square;
+    if (c.integers[1] == 1) v[i] -= (1 - beta2) * square * (v[i] > square ? 1 : v[i] < square ? -1 : 0);
+    if (c.integers[1] == 2) v[i] += square;
+    p[i] -= in[1][0] * m[i] / (std::sqrt(v[i]) + c.floats[2]);
+  }
+  return {p, m, v};
+}
+
+Doubles sign_step(const std::vector<Doubles>& in) {
+  Doubles p = in[2];
+  for (size_t i = 0; i < p.size(); i++) {
+    p[i] *= 1 - in[1][0] * in[1][1];
+    if (in[0][i] != 0) p[i] -= std::copysign(in[1][0], in[0][i]);
+  }
+  return p;
+}
+
+// Every place of every window asks which pixel it holds.
+Doubles im2col(const Case& c, const Doubles& x) {
+  const std::vector<long> n(c.integers.begin(), c.integers.end());
+  const long height = n[1], width = n[2], channels = n[3], kernel = n[4], stride = n[5], padding = n[6];
+  Doubles columns;
+  for (long image = 0; image < n[0]; image++)
+    for (long top = -padding; top + kernel <= height + padding; top += stride)
+      for (long left = -padding; left + kernel <= width + padding; left += stride)
+        for (long row = top; row < top + kernel; row++)
+          for (long column = left; column < left + kernel; column++)
+            for (long channel = 0; channel < channels; channel++) {
+              const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+              const long place = ((image * height + row) * width + column) * channels + channel;
+              columns.push_back(inside ? x[size_t(place)] : 0.0);
+            }
+  return columns;
+}
+
 Doubles embedding(const Case& c, const std::vector<Doubles>& in, const std::vector<int32_t>& tokens) {
   const size_t columns = size_t(c.integers[2]), period = size_t(c.integers[1]);
   Doubles out(tokens.size() * columns);
@@ -149,6 +191,31 @@ std::vector<Doubles> reference(const Case& c, const std::vector<Doubles>& in,
       return nesterov(in);
     case Op::copy:
       return {out};
+    case Op::axpby:
+      for (size_t i = 0; i < out.size(); i++) out[i] = in[2][0] * in[0][i] + in[2][1] * in[1][i];
+      return {out};
+    case Op::scale_by:
+      for (double& x : out) x *= in[1][0];
+      return {out};
+    case Op::sign_step:
+      return {sign_step(in)};
+    case Op::adaptive:
+      return adaptive(c, in);
+    case Op::gather:
+      out.clear();
+      for (const int32_t i : index) out.push_back(in[0][size_t(i)]);
+      return {out};
+    case Op::scatter:
+      out = in[2];
+      for (size_t i = 0; i < index.size(); i++) out[size_t(index[i])] = in[0][i];
+      return {out};
+    case Op::dot: {
+      double sum = 0;
+      for (size_t i = 0; i < out.size(); i++) sum += in[0][i] * in[1][i];
+      return {{sum}};
+    }
+    case Op::im2col:
+      return {im2col(c, in[0])};
     default:
       return {};  // backward operators: gradients.cpp differentiates the forward ones
   }

@@ -36,6 +36,11 @@ inline gradmesh::ops::Shape shape_of(const Case& c) {
   return shape;
 }
 
+// Operators that write no element but one that they have read, or +0.
+inline bool hands_on(Op op) {
+  return op == Op::copy || op == Op::gather || op == Op::scatter || op == Op::im2col;
+}
+
 // The tensors of a case: first the inputs, then the outputs. An i32 tensor holds its integers' bits.
 inline std::vector<Floats> make_tensors(const Case& c, uint64_t seed) {
   const gradmesh::ops::OpRow& row = *gradmesh::ops::op_find(static_cast<uint32_t>(c.op));
@@ -47,7 +52,10 @@ inline std::vector<Floats> make_tensors(const Case& c, uint64_t seed) {
     gradmesh::fill_normal(seed, t, 0, 1.0f, tensors[t].data(), tensors[t].size());
     if (shape.index_input == static_cast<int>(t))
       for (uint64_t i = 0; i < size; i++) {
-        const auto index = static_cast<uint32_t>(prng::bits(seed, t, i) % shape.index_rows);
+        // Any row; where they must ascend, one of the rows that are this index's share.
+        const uint64_t share = shape.index_ascends ? shape.index_rows / size : shape.index_rows;
+        const uint64_t first = shape.index_ascends ? i * share : 0;
+        const auto index = static_cast<uint32_t>(first + prng::bits(seed, t, i) % share);
         std::memcpy(&tensors[t][i], &index, 4);
       }
   }
@@ -59,7 +67,30 @@ inline std::vector<Floats> make_tensors(const Case& c, uint64_t seed) {
   if (c.op == Op::layernorm_backward)
     for (float& rstd : tensors[4]) rstd = 0.5f + rstd * rstd;
   if (c.op == Op::nesterov) tensors[1] = {0.7f, 0.9f};
+  if (c.op == Op::sign_step) tensors[1] = {0.01f, 0.1f};
+  if (c.op == Op::adaptive) {
+    tensors[1] = {0.05f};
+    for (float& v : tensors[4]) v *= v;
+  }
   return tensors;
+}
+
+// Whether the bits of a NaN are defined too: 0x7fc00000, or those that were handed on.
+inline bool nans_are_defined(Op op) {
+  switch (op) {
+    case Op::add:
+    case Op::subtract:
+    case Op::adamw:
+    case Op::nesterov:
+    case Op::axpby:
+    case Op::scale_by:
+    case Op::sign_step:
+    case Op::adaptive:
+    case Op::dot:
+      return true;
+    default:
+      return hands_on(op);
+  }
 }
 
 struct Setting {
@@ -128,12 +159,30 @@ inline std::vector<Case> awkward_cases() {
     add(Op::attention_backward, {b, t, h, c});
   }
   for (const int32_t n : {1, 15, 16, 17, 31, 4095, 4097, 9001}) {
-    for (const Op op : {Op::gelu, Op::gelu_backward, Op::add, Op::subtract, Op::mean, Op::copy, Op::nesterov})
+    for (const Op op : {Op::gelu, Op::gelu_backward, Op::add, Op::subtract, Op::mean, Op::copy, Op::nesterov,
+                        Op::axpby, Op::scale_by, Op::sign_step, Op::dot})
       add(op, {n});
+    for (const int32_t kind : {0, 1, 2}) add(Op::adaptive, {n, kind}, {0.9, 0.99, 1e-3});
+    for (const int32_t k : {1, (n + 2) / 3, n}) {
+      add(Op::gather, {n, k});
+      add(Op::scatter, {n, k});
+    }
+    add(Op::gather, {n, 2 * n + 1});
     add(Op::clip_scale, {n}, {0.5});
     add(Op::clip_scale, {n}, {0.0});
     add(Op::adamw, {n}, {0.9, 0.999, 1e-8, 0.1});
   }
+  const int32_t windows[][7] = {
+      {1, 1, 1, 1, 1, 1, 0},   // B H W C K S P
+      {2, 5, 7, 3, 3, 1, 1},   // the usual one
+      {1, 9, 8, 1, 5, 2, 2},   // strides, odd sizes
+      {2, 6, 6, 4, 2, 3, 0},   // pixels that no window holds, and channels in fours
+      {1, 2, 3, 5, 4, 1, 1},   // a kernel that only padding makes room for
+      {3, 4, 11, 8, 3, 2, 2},  // windows wholly in the padding but for an edge
+      {1, 28, 28, 1, 3, 1, 1}, {2, 3, 40, 17, 3, 1, 0},
+  };
+  for (const auto& w : windows)
+    for (const Op op : {Op::im2col, Op::col2im}) add(op, {std::begin(w), std::end(w)});
   return cases;
 }
 
