@@ -20,15 +20,51 @@ __device__ __forceinline__ float warp_magnitude_sum(const float* x, size_t m, fl
   return __shfl_sync(kEvery, sum, 0, 16);
 }
 
+__device__ __forceinline__ bool warp_all_finite(const float* x, size_t m) {
+  bool finite = true;
+  for (size_t i = threadIdx.x % kWarp; i < m; i += kWarp) finite = finite && codecs::sign1::finite(x[i]);
+  return __any_sync(kEvery, !finite) == 0;
+}
+
 // sign1's scale of x[m], by one whole warp.
 __device__ __forceinline__ float warp_mean_magnitude(const float* x, size_t m) {
   using codecs::sign1;
   const float sum = warp_magnitude_sum(x, m, 1.0f);
   if (sign1::finite(sum)) return sign1::mean_of(sum, m);
-  bool finite = true;
-  for (size_t i = threadIdx.x % kWarp; i < m; i += kWarp) finite = finite && sign1::finite(x[i]);
-  if (__any_sync(kEvery, !finite) != 0) return exact::from_bits(exact::kNan);
+  if (!warp_all_finite(x, m)) return exact::from_bits(exact::kNan);
   return sign1::mean_of_shrunk(warp_magnitude_sum(x, m, sign1::kShrink), m);
+}
+
+// two_means' split of x[m], by one whole warp: its lower half adds what is not above the threshold, its upper
+// half what is, each as the tree's 16 lanes.
+__device__ __forceinline__ kept::two_means::Split warp_split(const float* x, size_t m) {
+  using codecs::sign1;
+  using kept::two_means;
+  float factor = 1.0f, sum = warp_magnitude_sum(x, m, factor);
+  if (!sign1::finite(sum)) {
+    if (!warp_all_finite(x, m)) return two_means::not_a_number();
+    factor = sign1::kShrink;
+    sum = warp_magnitude_sum(x, m, factor);
+  }
+  two_means::Split split = two_means::first(sum, factor, m);
+  const bool adds_above = threadIdx.x % kWarp >= 16;
+  for (int round = 0; round < two_means::kSplits; round++) {
+    two_means::set_threshold(&split, round);
+    float own = 0.0f;
+    unsigned count = 0;
+    for (size_t i = threadIdx.x % 16; i < m; i += 16) {
+      const bool meant = two_means::above(split, x[i]) == adds_above;
+      own = exact::add(own, meant ? two_means::scaled(split, x[i]) : 0.0f);
+      count += meant ? 1 : 0;
+    }
+    for (int width = 8; width > 0; width /= 2) {
+      own = exact::add(own, __shfl_down_sync(kEvery, own, width, 16));
+      count += __shfl_down_sync(kEvery, count, width, 16);
+    }
+    two_means::set_levels(&split, __shfl_sync(kEvery, own, 0), __shfl_sync(kEvery, own, 16),
+                          __shfl_sync(kEvery, count, 16), m);
+  }
+  return split;
 }
 
 __device__ __forceinline__ void store_word(uint8_t* to, uint32_t word) {
@@ -53,7 +89,7 @@ __device__ __forceinline__ void encode_kept(uint32_t values, const float* x, siz
     if (threadIdx.x == 0) *scale = static_cast<uint8_t>(found.word);
     for (size_t i = threadIdx.x; i < m; i += blockDim.x)
       out[i] = static_cast<uint8_t>(kept::quantize(x[i], found.inverse));
-  } else {
+  } else if (values == kept::kSign) {
     if (threadIdx.x < kWarp) {
       const float mean = warp_mean_magnitude(x, m);
       if (threadIdx.x == 0) store_word(scale, exact::bits(mean));
@@ -63,6 +99,17 @@ __device__ __forceinline__ void encode_kept(uint32_t values, const float* x, siz
       for (size_t i = at; i < m && i < at + 8; i++) byte |= codecs::sign1::sign(x[i]) << (i - at);
       out[at / 8] = static_cast<uint8_t>(byte);
     }
+  } else {
+    __shared__ kept::two_means::Split split;
+    if (threadIdx.x < kWarp) {
+      const kept::two_means::Split found = warp_split(x, m);
+      if (threadIdx.x == 0) split = found;
+      if (threadIdx.x < 2)
+        store_word(scale + 4 * threadIdx.x, kept::two_means::level_bits(found, threadIdx.x));
+    }
+    __syncthreads();
+    for (size_t at = 4 * threadIdx.x; at < m; at += 4 * blockDim.x)
+      out[at / 4] = kept::int2_byte(split, x, at, m);
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/status.h"
 #include "codec/loops.h"
+#include "codec/parts.h"
 
 namespace gradmesh {
 
@@ -31,7 +32,10 @@ struct Codec {
   uint64_t fingerprint;  // of spec: equal on two machines where the specifications are
 
   size_t bytes(size_t elements) const { return bytes_of(options, elements); }
+  // The same by kind.
+  CodecParts parts(size_t elements) const { return parts_of(options, elements); }
   size_t (*bytes_of)(const CodecOptions& options, size_t elements);
+  CodecParts (*parts_of)(const CodecOptions& options, size_t elements);
 };
 
 // One option of a row, as data.

@@ -10,7 +10,7 @@ namespace gradmesh {
 // Choices are indices into the names that codecs.def gives; enum order and name order are the same.
 enum class BlockScale : uint32_t { pow2, fp32 };
 enum class Rounding : uint32_t { nearest, stochastic };
-enum class Values : uint32_t { fp32, int8, sign };
+enum class Values : uint32_t { fp32, int8, sign, int2 };
 enum class Basis : uint32_t { power, shared };
 
 // Every option of every codec; a codec reads those that codecs.def lists for it, the others are 0.

@@ -22,8 +22,8 @@
 // Error: what is not kept; over the keys the squared error is (1 - kept / count) of the squared norm, so
 // contractive in expectation, and never above 1. Wires with values=fp32 that have one key can be added word
 // by word: linear. kept_ppm = 10^6 with values=fp32 decodes to the input, bit by bit. NaN and Inf arrive
-// where they are chosen (with int8 and sign, all kept values of their block decode to NaN); an element that
-// is not chosen is not looked at.
+// where they are chosen (with int8, sign and int2, all kept values of their block decode to NaN); an element
+// that is not chosen is not looked at.
 #pragma once
 #include <cstddef>
 #include <cstdint>

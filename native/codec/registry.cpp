@@ -13,6 +13,7 @@ namespace {
 struct Definition {
   CodecTraits (*traits)(const CodecOptions&);
   size_t (*bytes)(const CodecOptions&, size_t);
+  CodecParts (*parts)(const CodecOptions&, size_t);
   const char* (*problem)(const CodecOptions&);
 };
 
@@ -21,6 +22,7 @@ constexpr Definition definition() {
   return {
       [](const CodecOptions& options) { return Codec::traits(options); },
       [](const CodecOptions& options, size_t elements) -> size_t { return Codec::bytes(options, elements); },
+      [](const CodecOptions& options, size_t elements) { return codec_parts<Codec>(options, elements); },
       [](const CodecOptions& options) -> const char* { return Codec::problem(options); }};
 }
 
@@ -167,7 +169,7 @@ struct Opened {
     if (codecs.size() == kCodecsMax) return nullptr;
     const Definition& is = kDefinitions[row.id];
     codecs.push_back({spec, row.name, row.id, static_cast<uint32_t>(codecs.size()), options,
-                      is.traits(options), fingerprint_of(spec), is.bytes});
+                      is.traits(options), fingerprint_of(spec), is.bytes, is.parts});
     return &codecs.back();
   }
 };

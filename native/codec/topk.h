@@ -13,8 +13,8 @@
 //
 // Error: what is not kept, so at most 1 - kept / count of the squared norm, plus that of the kept values
 // (kept.h): contractive. k = block with values=fp32 decodes to the input, bit by bit. NaN and Inf are kept
-// first: with fp32 they arrive as they are, with int8 and sign all kept values of their block decode to NaN.
-// The others of the block become +0.
+// first: with fp32 they arrive as they are, with int8, sign and int2 all kept values of their block decode to
+// NaN. The others of the block become +0.
 //
 // Decoding is defined for any bytes: an index of count or more is passed over, and of equal indices the last
 // one's value counts.

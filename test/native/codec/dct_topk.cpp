@@ -138,6 +138,7 @@ std::vector<float> difference(std::vector<float> x, const std::vector<float>& y)
 constexpr const char* kSpecs[] = {"dct_topk:k=5",
                                   "dct_topk:columns=128,k=64,values=int8",
                                   "dct_topk:rows=12,columns=50,k=9,values=sign",
+                                  "dct_topk:rows=20,columns=64,k=19,values=int2",
                                   "dct_topk:rows=7,columns=61,k=427",
                                   "dct_topk:rows=1,columns=96,k=3,values=int8",
                                   "dct_topk:rows=33,columns=1,k=2"};
@@ -235,7 +236,8 @@ TEST("dct_topk keeps finite what is finite, and shows what is not") {
     if (magnitude == 6e33f)
       for (const float each : y) CHECK(std::abs(each / magnitude - 1) < 1e-5f);
   }
-  for (const char* spec : {"dct_topk:k=4", "dct_topk:k=4,values=int8", "dct_topk:k=4,values=sign"}) {
+  for (const char* spec :
+       {"dct_topk:k=4", "dct_topk:k=4,values=int8", "dct_topk:k=4,values=sign", "dct_topk:k=4,values=int2"}) {
     std::vector<float> x(3 * 4096, 1.0f);
     x[5000] = -INFINITY, x[2 * 4096] = exact::from_bits(0xff800001);
     const auto y = decode(opened(spec), encode(opened(spec), x), x.size());

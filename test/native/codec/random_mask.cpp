@@ -131,7 +131,7 @@ TEST("random_mask decodes to the chosen elements and +0 elsewhere; all of them i
 }
 
 TEST("random_mask shows NaN and Inf where it chooses them, and looks at nothing else") {
-  for (const char* option : {"fp32", "int8", "sign"}) {
+  for (const char* option : {"fp32", "int8", "sign", "int2"}) {
     const Codec& codec = open(std::string("random_mask:block=64,kept_ppm=250000,values=") + option);
     const auto places = chosen(open("random_mask:block=64,kept_ppm=250000"), key_of(0), 128);
     for (uint32_t i = 64; i < 128; i++)

@@ -132,7 +132,7 @@ TEST("topk reads a stranger's indices alike everywhere: past the tail nothing, o
 }
 
 TEST("topk keeps NaN and Inf first, and shows them") {
-  for (const char* option : {"fp32", "int8", "sign"})
+  for (const char* option : {"fp32", "int8", "sign", "int2"})
     for (const uint32_t bad : {0x7fffffffu, 0xff800001u, 0x7f800000u, 0xff800000u}) {
       const Codec& codec = open(std::string("topk:block=128,k=2,values=") + option);
       std::vector<float> x(300, 1.0f);
