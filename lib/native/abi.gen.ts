@@ -22,6 +22,8 @@ export interface NativeAbi {
   codecDescribe(codec: number): string;
   /** wire bytes of so many elements */
   codecBytes(codec: number, elements: number): number;
+  /** JSON: {payload, scales, indices}: the wire bytes of so many elements by kind */
+  codecParts(codec: number, elements: number): string;
   /** source[n] -> wire[codec_bytes(n)]; seed, step, the coder's rank and the tensor index of the first element (a multiple of the codec's block) key its random numbers, if it has any */
   codecEncode(codec: number, seed: number, step: number, rank: number, first: number, source: Float32Array, wire: Uint8Array): Promise<void>;
   /** wire[codec_bytes(n)] -> target[n]; the key is the coder's (rank 65535: of a mean) */
@@ -42,6 +44,8 @@ export interface NativeAbi {
   randomUniform(seed: number, stream: number, first: number, target: Float32Array): Promise<void>;
   /** target[i] = a normal deviate of element first + i: the sum of 12 uniforms less 6 (Irwin-Hall), times deviation */
   randomNormal(seed: number, stream: number, first: number, deviation: number, target: Float32Array): Promise<void>;
+  /** target[k] = k distinct indices below elements (at most 2^31), ascending, every set of k equally likely: keyed by seed and stream, the same on every machine */
+  sampleIndices(seed: number, stream: number, elements: number, target: Int32Array): Promise<void>;
   /** SHA-256 tree digest of the concatenated bytes, 64 hex characters */
   digest(buffers: readonly NodeJS.TypedArray[]): Promise<string>;
   /** whether no element is NaN or infinite */
@@ -82,8 +86,8 @@ export interface NativeAbi {
   linkUse(endpoint: number, link: number, streams: number): Promise<void>;
   /** JSON: streams, streamsUsed, bytesQueued, and what the system knows of its sockets */
   linkStats(endpoint: number, link: number): Promise<string>;
-  /** checks a collective and writes one rank's schedule, to be run any number of times; dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
-  planCreate(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, segmentElements: number, dtype: number, reduction: number, weights: Float64Array, topology: string, round: number, islands: Int32Array, held: Float64Array): number;
+  /** checks a collective and writes one rank's schedule, to be run any number of times; of direct: down, the codec of the mean on its way down (-1: as up), and the decay of the error feedback at a chunk's owner (below 0: none); dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
+  planCreate(collective: number, ranks: number, rank: number, root: number, elements: number, codec: number, down: number, ownerDecay: number, segmentElements: number, dtype: number, reduction: number, weights: Float64Array, topology: string, round: number, islands: Int32Array, held: Float64Array): number;
   /** forgets the plan; what runs goes on */
   planFree(plan: number): void;
   /** JSON: the schedule of one rank */
@@ -94,10 +98,14 @@ export interface NativeAbi {
   planContributors(plan: number, ranksBefore: number): string;
   /** JSON: {collective, explain, order, islands, candidates: [{collective, seconds, latencySeconds, transferSeconds, bytesSentMax, limit, refused}]}: the all-reduce that the measured links make fastest; the matrices are [from][to], bytes per second and seconds one way; order: of a ring's ranks */
   collectiveChoose(ranks: number, elements: number, codec: number, segmentElements: number, dtype: number, reduction: number, weights: Float64Array, bandwidth: Float64Array, latency: Float64Array): Promise<string>;
-  /** runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-  collectiveRun(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, input: Uint8Array, output: Uint8Array, report: Float64Array, cancel: number): Promise<void>;
-  /** the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
-  collectiveRunDevice(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, device: number, input: number, output: number, elements: number, report: Float64Array, cancel: number): Promise<void>;
+  /** runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; state[n] is the error feedback of the chunk that this rank owns, next[n] receives what it becomes, both empty where the plan has none: a failure changes no state; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+  collectiveRun(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, input: Uint8Array, output: Uint8Array, state: Float32Array, next: Float32Array, report: Float64Array, cancel: number): Promise<void>;
+  /** the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16), the feedback in the host's; what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+  collectiveRunDevice(endpoint: number, plan: number, links: Int32Array, operation: number, seed: number, step: number, limitMs: number, agree: boolean, device: number, input: number, output: number, elements: number, state: Float32Array, next: Float32Array, report: Float64Array, cancel: number): Promise<void>;
+  /** runs a collective among ranks that are all in this process, with the bytes that a network gives: plans[rank], inputs[rank], outputs[rank], states[rank] and nexts[rank] (both empty where the plans have no feedback); report[rank] is the payload bytes that the rank sends; ranks work on so many threads */
+  collectiveRunLocal(plans: Float64Array, seed: number, step: number, inputs: readonly NodeJS.TypedArray[], outputs: readonly NodeJS.TypedArray[], states: readonly NodeJS.TypedArray[], nexts: readonly NodeJS.TypedArray[], report: Float64Array, threads: number): Promise<void>;
+  /** when each rank is done with the collective of the plan (of any rank), if rank i begins at ready[i] (none: at 0): seconds in finish[ranks]; uplink and downlink in bytes per second, one a rank or one for all, delay[from][to] in seconds one way; native/collective/simulate.h has the model */
+  collectiveSimulate(plan: number, ready: Float64Array, uplink: Float64Array, downlink: Float64Array, delay: Float64Array, frameSeconds: number, codingSecondsPerByte: number, finish: Float64Array): Promise<void>;
   /** JSON: [[first element, elements], ...], what of the output of an operation that failed lately is final */
   collectiveFinished(endpoint: number, operation: number): string;
   /** JSON: {spec, ranks, period, contraction, contractionRounds, gap, exact, messagesMax, errors, worst}: how a mixing graph, as in regular:degree=4,seed=7, contracts disagreement; errors and worst by round */
@@ -116,8 +124,8 @@ export const codecs = {
   bf16: { id: 1, wire: "16 bits", error: "2^-9 of a normal value", special: "NaN quiet, Inf and denormals kept; from 2^128 - 2^119 on Inf", source: "bfloat16", options: {} },
   int8_block: { id: 2, wire: "8 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is at most 2 largest / 127 (pow2), largest / 127 (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: QSGD, 1610.02132", options: { block: {"initial":256,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
   sign1: { id: 3, wire: "1 bit, a float32 a block", error: "1 - (mean of |x|)^2 / mean of x^2, of the squared norm of a block", special: "a zero has a sign; a block with NaN or Inf is all NaN; denormals as others", source: "1-bit SGD, Seide et al. 2014; scaled sign, 1901.09847", options: { block: {"initial":256,"least":64,"most":4096} } },
-  topk: { id: 4, wire: "values, log2(block) bits an index, a scale a block unless fp32", error: "what is not among the k largest; with int8 half a step of a kept value, with sign that of sign1", special: "kept before all others: fp32 all bits, int8 and sign all kept of the block NaN; denormals as others", source: "Aji and Heafield 2017, 1704.05021; SparseLoCo, 2508.15706", options: { block: {"initial":4096,"least":64,"most":4096}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
-  random_mask: { id: 5, wire: "values, a scale a block unless fp32", error: "what is not chosen; with int8 half a step of a kept value, with sign that of sign1", special: "seen where chosen: fp32 all bits, int8 and sign all kept of the block NaN; denormals as others", source: "random mask, 1610.05492; SPARTA", options: { block: {"initial":4096,"least":64,"most":4096}, kept_ppm: {"initial":5000,"least":1,"most":1000000}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
+  topk: { id: 4, wire: "values, log2(block) bits an index, a scale a block unless fp32", error: "what is not among the k largest; with int8 half a step of a kept value, with sign that of sign1, with int2 at most that", special: "kept before all others: fp32 all bits, int8, sign and int2 all kept of the block NaN; denormals as others", source: "Aji and Heafield 2017, 1704.05021; SparseLoCo, 2508.15706", options: { block: {"initial":4096,"least":64,"most":4096}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign","int2"]} } },
+  random_mask: { id: 5, wire: "values, a scale a block unless fp32", error: "what is not chosen; with int8 half a step of a kept value, with sign that of sign1, with int2 at most that", special: "seen where chosen: fp32 all bits, int8, sign and int2 all kept of the block NaN; denormals as others", source: "random mask, 1610.05492; SPARTA", options: { block: {"initial":4096,"least":64,"most":4096}, kept_ppm: {"initial":5000,"least":1,"most":1000000}, values: {"initial":"fp32","choices":["fp32","int8","sign","int2"]} } },
   int4_block: { id: 6, wire: "4 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is at most 2 largest / 7 (pow2), largest / 7 (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: QSGD, 1610.02132", options: { block: {"initial":128,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
   int2_block: { id: 7, wire: "2 bits, a scale a block: 1 byte (pow2) or a float32", error: "half a scale, stochastic a whole one; a scale is below 2 largest (pow2), largest (fp32); nearest: never more than the value", special: "a block with NaN or Inf is all NaN; below half the least scale 0", source: "block absmax quantization; stochastic rounding: TernGrad, 1705.07878", options: { block: {"initial":64,"least":16,"most":4096}, scale: {"initial":"pow2","choices":["pow2","fp32"]}, rounding: {"initial":"nearest","choices":["nearest","stochastic"]} } },
   fp16: { id: 8, wire: "16 bits", error: "2^-11 of a normal value, 2^-25 below 2^-14", special: "NaN quiet, Inf and denormals kept; from 65520 on Inf", source: "IEEE 754 binary16", options: {} },
@@ -128,7 +136,7 @@ export const codecs = {
   e3m0: { id: 13, wire: "4 bits, a byte a block", error: "a third of an element, 2^-7 of the scale below, half where a scale would be 2^128; never more than the value", special: "a block with NaN or Inf is all NaN (scale 255); denormals are coded like others, down to 2^-133", source: "Streaming DiLoCo, 2501.18512", options: { block: {"initial":128,"least":32,"most":4096} } },
   nf4: { id: 14, wire: "4 bits, a float32 a block", error: "0.152 of the largest; never more than the value", special: "a block with NaN or Inf is all NaN; denormals are coded like others", source: "QLoRA, 2305.14314", options: { block: {"initial":64,"least":32,"most":4096} } },
   int4_affine: { id: 15, wire: "4 bits, two float32 a block", error: "half a scale: (largest - smallest) / 30; a block's smallest is exact", special: "a block with NaN or Inf is all NaN; differences below 2^-127 vanish", source: "asymmetric block quantization, as in 1712.05877", options: { block: {"initial":64,"least":16,"most":256} } },
-  dct_topk: { id: 16, wire: "values, 12 bits an index of a 64 x 64 tile, a scale a tile unless fp32", error: "what is not among the k largest coefficients of a tile, at most 1 - k / coefficients of its squared norm; with int8 half a step of a kept value, with sign that of sign1", special: "a tile with NaN or Inf is all NaN; finite stays finite; denormals as others", source: "DeMo, 2411.19870; DisTrO", options: { rows: {"initial":64,"least":1,"most":65536}, columns: {"initial":64,"least":1,"most":65536}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign"]} } },
+  dct_topk: { id: 16, wire: "values, 12 bits an index of a 64 x 64 tile, a scale a tile unless fp32", error: "what is not among the k largest coefficients of a tile, at most 1 - k / coefficients of its squared norm; with int8 half a step of a kept value, with sign that of sign1, with int2 at most that", special: "a tile with NaN or Inf is all NaN; finite stays finite; denormals as others", source: "DeMo, 2411.19870; DisTrO", options: { rows: {"initial":64,"least":1,"most":65536}, columns: {"initial":64,"least":1,"most":65536}, k: {"initial":64,"least":1,"most":4096}, values: {"initial":"fp32","choices":["fp32","int8","sign","int2"]} } },
   eden: { id: 17, wire: "1 to 4 bits, a float32 a block", error: "of the squared norm of any tensor 0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3, 4 bits; scale=least: 0.363, 0.117, 0.0345, 0.0095", special: "a block with NaN or Inf is all NaN; finite stays finite; what is below 2^-126 of a block's largest is 0", source: "DRIVE, 2105.08339; EDEN, 2108.08842", options: { block: {"initial":4096,"least":64,"most":4096}, bits: {"initial":4,"least":1,"most":4}, scale: {"initial":"unbiased","choices":["unbiased","least"]} } },
   lowrank: { id: 18, wire: "rank (rows + columns) float32 a matrix, with a shared basis rank rows", error: "what a projection on rank directions leaves: for shared about 1 - rank / columns of the squared norm", special: "a matrix with NaN or Inf is all NaN, with a shared basis its row is not finite; sums beyond the largest float likewise", source: "PowerSGD, 1905.13727", options: { rows: {"initial":64,"least":1,"most":65536}, columns: {"initial":64,"least":1,"most":32768}, rank: {"initial":4,"least":1,"most":64}, basis: {"initial":"power","choices":["power","shared"]} } },
 } as const;
@@ -148,10 +156,12 @@ export const codecCases = [
   "topk:values=int8",
   "topk:block=256,k=13,values=sign",
   "topk:block=512,k=512",
+  "topk:values=int2",
   "random_mask",
   "random_mask:kept_ppm=50000,values=int8",
   "random_mask:block=256,kept_ppm=300000,values=sign",
   "random_mask:kept_ppm=1000000",
+  "random_mask:block=512,kept_ppm=200000,values=int2",
   "int4_block",
   "int4_block:rounding=stochastic",
   "int4_block:scale=fp32",
@@ -180,6 +190,7 @@ export const codecCases = [
   "dct_topk:values=int8",
   "dct_topk:columns=192,k=32,values=sign",
   "dct_topk:rows=12,columns=50,k=9",
+  "dct_topk:columns=128,k=33,values=int2",
   "eden",
   "eden:bits=1",
   "eden:block=1024,bits=2",
@@ -203,6 +214,7 @@ export const collectives = {
   barrier: { id: 8, coded: false, reduces: false, doc: "no data: ends once every rank has begun; 0 elements" },
   mix: { id: 9, coded: true, reduces: false, doc: "one round of neighbour averaging on a graph: output = sum of weights * neighbours' inputs; results differ between ranks" },
   hierarchical: { id: 10, coded: true, reduces: true, doc: "reduction inside islands exactly, then between their leaders with the codec, then back" },
+  gather_mean: { id: 11, coded: true, reduces: true, doc: "reduction: each rank's whole tensor, coded once, to every other; each decodes all and takes the mean; nothing is coded twice" },
 } as const;
 
 /** native/ops/ops.def */
@@ -228,6 +240,15 @@ export const ops = {
   adamw: { id: 18, inputs: 4, outputs: 3, integers: 1, floats: 4, doc: "gradients[n], clip[2], schedule[2], decay[n] -> parameters[n], first[n], second[n] updated in place (arXiv 1711.05101); clip[0] scales the gradient; schedule is the learning rate and the step (a whole number from 1 to 2^24); the betas count as doubles up to 1 - beta and 1 - beta^step; decay[i] is 1 where weight decay applies, else 0; integers n; floats beta1, beta2, epsilon, weight_decay" },
   nesterov: { id: 19, inputs: 2, outputs: 2, integers: 1, floats: 0, doc: "gradient[n], schedule[2] -> parameters[n], momentum[n] updated in place: b = m b + g; p = p - lr (g + m b); schedule is the learning rate and m; integers n" },
   copy: { id: 20, inputs: 1, outputs: 1, integers: 1, floats: 0, doc: "x[n] -> out[n]; integers n" },
+  axpby: { id: 21, inputs: 3, outputs: 1, integers: 1, floats: 0, doc: "x[n], y[n], c[2] -> out[n] = exact::fma(c[0], x, exact::mul(c[1], y)); a coefficient of 0 does not hide an Inf or NaN; integers n" },
+  scale_by: { id: 22, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "x[n], c[1] -> out[n] = x c[0]; integers n" },
+  sign_step: { id: 23, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "gradient[n], schedule[2] -> parameters[n] updated in place: p = exact::fma(p, 1 - lr decay, -lr sign(g)), rounded once; sign(+-0) = 0, sign(NaN) = NaN; schedule is the learning rate and the weight decay; integers n" },
+  adaptive: { id: 24, inputs: 2, outputs: 3, integers: 2, floats: 3, doc: "gradient[n], schedule[1] -> parameters[n], first[n], second[n] updated in place (FedOpt, arXiv 2003.00295): m = beta1 m + (1 - beta1) g; v by kind, 0 adam: beta2 v + (1 - beta2) g^2, 1 yogi: v - (1 - beta2) g^2 sign(v - g^2), 2 adagrad: v + g^2; p = p - lr m / (sqrt(v) + epsilon), without bias correction; schedule is the learning rate; integers n, kind; floats beta1, beta2 (not used by adagrad), epsilon" },
+  gather: { id: 25, inputs: 2, outputs: 1, integers: 2, floats: 0, doc: "x[n], index i32[k] -> y[k] = x[index], in any order and as often as it stands there; index in [0,n); integers n,k" },
+  scatter: { id: 26, inputs: 2, outputs: 1, integers: 2, floats: 0, doc: "y[k], index i32[k] -> x[n] updated in place: x[index] = y, the others stay; index in [0,n), each larger than the one before; integers n,k" },
+  dot: { id: 27, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "a[n], b[n] -> out[1]: the sum of a b in the fixed tree; integers n" },
+  im2col: { id: 28, inputs: 1, outputs: 1, integers: 7, floats: 0, doc: "x[B,H,W,C] -> columns[B*OH*OW,K*K*C]: row (b, i, j) holds the pixels (i S + k - P, j S + l - P) of image b for k, l < K, +0 outside the image; OH = floor((H + 2P - K) / S) + 1, OW likewise; columns times a weight[K*K*C,F] is the convolution, [B,OH,OW,F]; integers B,H,W,C,K,S,P (P below K)" },
+  col2im: { id: 29, inputs: 1, outputs: 1, integers: 7, floats: 0, doc: "d_columns[B*OH*OW,K*K*C] -> d_x[B,H,W,C]: im2col's gradient: each pixel is the sum of its copies, from +0, by ascending row of the columns; integers as im2col's" },
 } as const;
 
 export type CodecName = keyof typeof codecs;

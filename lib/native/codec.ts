@@ -38,6 +38,18 @@ export function openCodec(spec: string): Codec {
   return JSON.parse(native.codecDescribe(native.codecOpen(spec))) as Codec;
 }
 
+/** Wire bytes by kind: coded elements, indices of those that were kept, and scales. */
+export interface CodecParts {
+  readonly payload: number;
+  readonly scales: number;
+  readonly indices: number;
+}
+
+/** Of so many elements, coded at once. @throws as openCodec does. */
+export function codecParts(spec: string, elements: number): CodecParts {
+  return JSON.parse(native.codecParts(openCodec(spec).id, elements)) as CodecParts;
+}
+
 /** The codecs that are themselves with default options and hold `property`, for messages. */
 export function codecsThat(
   property: "identity" | "linear" | "unbiased" | "contractive" | "exactSum",

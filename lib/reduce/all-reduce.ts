@@ -6,6 +6,7 @@ import type {
   AllReduceOptions,
   BroadcastOptions,
   CallOptions,
+  OwnerState,
   ReduceReport,
   Reducer,
   ReducingOptions,
@@ -33,6 +34,7 @@ interface GroupCall {
   key?: { seed: number; step: number } | undefined;
   input: Tensor;
   output: Tensor;
+  owner?: OwnerState | undefined;
 }
 
 function toReport(report: Float64Array): ReduceReport {
@@ -127,7 +129,7 @@ export function createReducer(options: ReducerOptions): Reducer {
 
   async function run(options: CallOptions, call: GroupCall): Promise<ReduceReport> {
     const { view, rank, operation, limitMs, agree = true, signal } = options;
-    const { group, key = unkeyed, input, output } = call;
+    const { group, key = unkeyed, input, output, owner } = call;
     const start = clock.now();
     const all = await links.ensure(view, rank, limitMs, signal);
     const left = Math.max(1, Math.ceil(limitMs - (clock.now() - start)));
@@ -143,6 +145,7 @@ export function createReducer(options: ReducerOptions): Reducer {
       agree,
       input,
       output,
+      ...(owner === undefined ? {} : { state: owner.state, next: owner.next }),
       report,
     };
     try {
@@ -156,18 +159,19 @@ export function createReducer(options: ReducerOptions): Reducer {
 
   /** A collective of every rank of the view. */
   const whole = (
-    options: CallOptions & { input: Tensor; output: Tensor; key?: GroupCall["key"] },
+    options: CallOptions & Pick<GroupCall, "input" | "output" | "key" | "owner">,
     plan: GroupCall["plan"],
     order?: readonly number[],
   ) => {
-    const { view, input, output, key } = options;
-    return run(options, { group: orderOf(view, order), plan, key, input, output });
+    const { view, input, output, key, owner } = options;
+    return run(options, { group: orderOf(view, order), plan, key, input, output, owner });
   };
 
   return {
     async allReduce(options: AllReduceOptions) {
-      const { collective, order, islands = [], held = [] } = options;
-      return whole(options, { collective, ...reducing(options), islands, held }, order);
+      const { collective, order, islands = [], held = [], down = null, owner } = options;
+      const way = { collective, down, ownerDecay: owner?.decay ?? null, islands, held };
+      return whole(options, { ...way, ...reducing(options) }, order);
     },
     async reduce(options) {
       const { view, root, reduction = "mean", weights = [] } = options;

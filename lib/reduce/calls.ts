@@ -61,8 +61,29 @@ export interface ReducingOptions extends CodedOptions {
 export const allReduceCollectives = ["ring", "direct", "halving_doubling", "hierarchical"] as const;
 export type AllReduceCollective = (typeof allReduceCollectives)[number];
 
+/** Error feedback of the chunk that a rank owns in a direct all-reduce: what its coding left out goes into the next one. */
+export interface OwnerState {
+  /** float32 [n]: what was left out so far. Only the own chunk is read. */
+  readonly state: Float32Array;
+  /**
+   * float32 [n]: of the own chunk, what the state is to be once the round is committed; other elements stay as they are.
+   * Its content after an error means nothing.
+   */
+  readonly next: Float32Array;
+  /** From 0 to 1: what of the state goes into the mean; the same on every member. */
+  readonly decay: number;
+}
+
 export interface AllReduceOptions extends ReducingOptions {
-  collective: AllReduceCollective;
+  /**
+   * gather_mean: every rank's coded tensor to every other, and the mean of all of them there; nothing is coded twice. It
+   * takes means only. In it and in direct, ranks with weight 0 send nothing up.
+   */
+  collective: AllReduceCollective | "gather_mean";
+  /** Of direct: the codec of the mean on its way down. By default as up. */
+  down?: string;
+  /** Of direct; takes a contractive codec on the way down, and no `held`. */
+  owner?: OwnerState;
   /**
    * The ranks in the order in which the schedule goes through them, for a ring that suits the links. A sum's order
    * follows it, so it must be the same on every member. By default ascending.

@@ -43,6 +43,9 @@ export interface CollectiveCall {
   /** Both on the host, or both on the same GPU: complete there when the call is made, and kept until it ends. */
   input: Tensor;
   output: Tensor;
+  /** Of a plan with error feedback at the owner, on the host: float32 [n] as it is, and as it becomes. */
+  state?: Float32Array;
+  next?: Float32Array;
   /** Filled with [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done]. */
   report: Float64Array;
 }
@@ -62,6 +65,8 @@ export interface EndpointStats {
   /** Sockets that were not let in, by reason: garbage, unknownTicket, usedTicket, expiredTicket and more. */
   refused: Record<string, number>;
 }
+
+const nothing = new Float32Array(0);
 
 export class Endpoint implements BulkEndpoint {
   #handle: number | undefined;
@@ -128,17 +133,29 @@ export class Endpoint implements BulkEndpoint {
   /** Rejects with the native code; the report is filled all the same. */
   async run(call: CollectiveCall, signal?: AbortSignal): Promise<void> {
     const { plan, links, operation, seed, step, limitMs, agree = true, input, output, report } = call;
+    const { state = nothing, next = nothing } = call;
     checkAlike(input, output);
     const keys = [plan.handle, links, operation, seed, step, limitMs, agree] as const;
     if (isDeviceTensor(input) || isDeviceTensor(output)) {
       const { device, address, elements } = input as DeviceTensor;
       const target = (output as DeviceTensor).address;
       return withCancel(signal, (cancel) =>
-        native.collectiveRunDevice(this.#open, ...keys, device, address, target, elements, report, cancel),
+        native.collectiveRunDevice(
+          this.#open,
+          ...keys,
+          device,
+          address,
+          target,
+          elements,
+          state,
+          next,
+          report,
+          cancel,
+        ),
       );
     }
     return withCancel(signal, (cancel) =>
-      native.collectiveRun(this.#open, ...keys, bytesOf(input), bytesOf(output), report, cancel),
+      native.collectiveRun(this.#open, ...keys, bytesOf(input), bytesOf(output), state, next, report, cancel),
     );
   }
 

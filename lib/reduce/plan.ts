@@ -19,6 +19,10 @@ export interface PlanRequest {
   readonly elements: number;
   /** A codec's specification. */
   readonly codec: string;
+  /** Of direct: that of the mean on its way down; null: as up. */
+  readonly down: string | null;
+  /** Of direct: the decay, from 0 to 1, of the error feedback at a chunk's owner; it takes a contractive codec down. */
+  readonly ownerDecay: number | null;
   readonly segmentElements: number;
   readonly dtype: Dtype;
   readonly reduction: Reduction;
@@ -36,6 +40,8 @@ export interface PlanRequest {
 /** A request with what most collectives leave out. */
 export const plainRequest = {
   root: 0,
+  down: null,
+  ownerDecay: null,
   dtype: "fp32",
   reduction: "mean",
   weights: [],
@@ -51,6 +57,10 @@ export interface PlanCost {
   bytesSent: number;
 }
 
+/** What native code takes for none. */
+const NO_CODEC = -1;
+const NO_DECAY = -1;
+
 export class Plan {
   readonly request: PlanRequest;
   #handle: number | undefined;
@@ -58,6 +68,12 @@ export class Plan {
   /** @throws ERR_INVALID_ARGUMENT naming the field, its value and what is allowed. */
   constructor(request: PlanRequest) {
     this.request = request;
+    const { ownerDecay } = request;
+    if (ownerDecay !== null && !(ownerDecay >= 0))
+      throw new GradmeshError(
+        "ERR_INVALID_ARGUMENT",
+        `ownerDecay is ${ownerDecay}; allowed: from 0 to 1, or null for none`,
+      );
     const held = request.held.flatMap((ranges, rank) =>
       ranges.flatMap(({ begin, elements }) => [rank, begin, elements]),
     );
@@ -68,6 +84,8 @@ export class Plan {
       request.root,
       request.elements,
       openCodec(request.codec).id,
+      request.down === null ? NO_CODEC : openCodec(request.down).id,
+      request.ownerDecay ?? NO_DECAY,
       request.segmentElements,
       dtypes.indexOf(request.dtype),
       reductions.indexOf(request.reduction),

@@ -123,6 +123,20 @@ int32_t gm_codec_bytes(uint32_t codec, uint64_t elements, uint64_t* result) {
   });
 }
 
+int32_t gm_codec_parts(uint32_t codec, uint64_t elements, gm_text_out* result) {
+  return abi::guard([&]() -> Status {
+    const Codec* found;
+    GM_TRY(abi::find_codec(codec, &found));
+    GM_TRY(check_elements(elements));
+    GM_TRY(abi::check_given({{"result", result}}));
+    const CodecParts parts = found->parts(elements);
+    return abi::copy_text("{\"payload\":" + std::to_string(parts.payload) +
+                              ",\"scales\":" + std::to_string(parts.scales) +
+                              ",\"indices\":" + std::to_string(parts.indices) + "}",
+                          result);
+  });
+}
+
 int32_t gm_codec_encode(uint32_t codec, uint64_t seed, uint64_t step, uint32_t rank, uint64_t first,
                         gm_f32s source, gm_bytes wire) {
   return abi::guard([&]() -> Status {

@@ -1,9 +1,10 @@
-// The C ABI of random numbers and of state: digests and the finiteness test.
+// The C ABI of random numbers and samples, and of state: digests and the finiteness test.
 #include <cmath>
 #include <vector>
 
 #include "abi/abi.h"
 #include "base/prng.h"
+#include "base/sample.h"
 #include "numeric/backend.h"
 #include "state/digest.h"
 
@@ -44,6 +45,19 @@ int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, double 
       return {GM_INVALID_ARGUMENT, "deviation is " + std::to_string(deviation) +
                                        "; allowed are 0 and positive numbers that a float32 holds"};
     fill_normal(seed, stream, first, rounded, target.data, target.length);
+    return Status::ok();
+  });
+}
+
+int32_t gm_sample_indices(uint64_t seed, uint64_t stream, uint64_t elements, gm_i32s target) {
+  return abi::guard([&]() -> Status {
+    GM_TRY(abi::check_given({{"target", target}}));
+    if (elements > kSampleElementsMax)
+      return {GM_INVALID_ARGUMENT, "elements is " + std::to_string(elements) + "; at most 2^31 are allowed"};
+    if (target.length > elements)
+      return {GM_INVALID_ARGUMENT, "target has " + std::to_string(target.length) + " elements; at most " +
+                                       std::to_string(elements) + " distinct indices exist"};
+    sample_indices(seed, stream, elements, target.data, target.length);
     return Status::ok();
   });
 }

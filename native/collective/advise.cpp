@@ -26,7 +26,7 @@ Status count_bytes(ScheduleRequest request, std::vector<double>* bytes) {
     for (const Step& step : schedule.steps)
       if (step.kind == StepKind::send)
         (*bytes)[size_t{request.rank} * ranks + step.peer] += static_cast<double>(
-            region_bytes(*request.codec, request.dtype, step.sources[0]) + kFrameHeaderBytes);
+            region_bytes(wires_of(request), request.dtype, step.sources[0]) + kFrameHeaderBytes);
   }
   return Status::ok();
 }

@@ -18,7 +18,7 @@ constexpr const char* kFieldNames[] = {"nothing",
                                        "dtype",
                                        "reduction",
                                        "round",
-                                       "details (weights, topology, islands or held ranges)",
+                                       "details (weights, topology, islands, held ranges or the way down)",
                                        "rank",
                                        "links"};
 
@@ -54,6 +54,22 @@ uint64_t value(Field field, const Signature& signature) {
 }
 
 }  // namespace
+
+Signature signature_of(const Plan& plan, uint64_t seed, uint64_t step) {
+  const ScheduleRequest& request = plan.request;
+  return {.collective = request.collective,
+          .ranks = request.ranks,
+          .root = request.root,
+          .dtype = static_cast<uint32_t>(request.dtype),
+          .reduction = static_cast<uint32_t>(request.reduction),
+          .codec = request.codec->fingerprint,
+          .elements = request.elements,
+          .segment_elements = request.segment_elements,
+          .seed = seed,
+          .step = step,
+          .round = request.round,
+          .details = plan.details};
+}
 
 void encode_signature(const Signature& signature, uint8_t* bytes) {
   store(bytes, signature.collective);

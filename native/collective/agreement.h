@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "collective/schedule.h"
+#include "collective/plan.h"
 
 namespace gradmesh {
 
@@ -16,6 +16,8 @@ struct Signature {
   uint64_t elements = 0, segment_elements = 0, seed = 0, step = 0, round = 0;
   uint64_t details = 0;  // the fingerprint of weights, topology, islands and held ranges
 };
+// What a rank's plan says; sender and receiver are the caller's to fill in.
+Signature signature_of(const Plan& plan, uint64_t seed, uint64_t step);
 inline constexpr size_t kSignatureBytes = 84;
 void encode_signature(const Signature& signature, uint8_t* bytes);
 Signature decode_signature(const uint8_t* bytes);

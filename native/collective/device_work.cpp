@@ -26,8 +26,8 @@ Status DeviceStaging::hold(uint64_t pinned_bytes, uint64_t wire_bytes, uint64_t 
   return grow(device::Memory::Kind::device, scratch_bytes, &up_.scratch);
 }
 
-DeviceWork::DeviceWork(DeviceStaging& staging, const Codec& codec, const Memory& memory)
-    : staging_(staging), codec_(codec), memory_(memory), loops_(staging.device()->table().codec[codec.row]) {}
+DeviceWork::DeviceWork(DeviceStaging& staging, const Wires& wires, const Memory& memory)
+    : staging_(staging), wires_(wires), memory_(memory) {}
 
 DeviceWork::~DeviceWork() {
   for (DeviceStaging::Lane* lane : {&staging_.down_, &staging_.up_}) {
@@ -72,22 +72,25 @@ Status DeviceWork::start(uint32_t index, const Step& step, const CodecKey& key) 
 Status DeviceWork::encode(const Step& step, const CodecKey& key) {
   const auto& [stream, scratch, started] = staging_.down_;
   const uint64_t elements = step.target.elements, at = step.target.offset;
+  const Codec& codec = wires_.of(step.target.space);
   uint8_t* wire = staging_.wires() + at;
-  GM_TRY(staging_.device()->check(loops_->encode(codec_.options, key, memory_.input + step.sources[0].offset,
-                                                 elements, wire, scratch.data(), stream.handle()),
-                                  "encoding"));
-  return stream.copy(staging_.pinned() + at, wire, codec_.bytes(elements));
+  GM_TRY(
+      staging_.device()->check(loops(codec).encode(codec.options, key, memory_.input + step.sources[0].offset,
+                                                   elements, wire, scratch.data(), stream.handle()),
+                               "encoding"));
+  return stream.copy(staging_.pinned() + at, wire, codec.bytes(elements));
 }
 
 // The wire up, then on the device.
 Status DeviceWork::decode(const Step& step, const CodecKey& key) {
   const auto& [stream, scratch, started] = staging_.up_;
   const uint64_t elements = step.target.elements, at = step.sources[0].offset;
+  const Codec& codec = wires_.of(step.sources[0].space);
   uint8_t* wire = staging_.wires() + at;
-  GM_TRY(stream.copy(wire, staging_.pinned() + at, codec_.bytes(elements)));
+  GM_TRY(stream.copy(wire, staging_.pinned() + at, codec.bytes(elements)));
   return staging_.device()->check(
-      loops_->decode(codec_.options, key, wire, elements, memory_.output + step.target.offset, scratch.data(),
-                     stream.handle()),
+      loops(codec).decode(codec.options, key, wire, elements, memory_.output + step.target.offset,
+                          scratch.data(), stream.handle()),
       "decoding");
 }
 

@@ -7,7 +7,7 @@
 #include <deque>
 
 #include "codec/codec.h"
-#include "collective/schedule.h"
+#include "collective/region.h"
 #include "device/device.h"
 
 namespace gradmesh {
@@ -47,7 +47,7 @@ class DeviceWork {
     float* output;
     float *input_mirror, *output_mirror;
   };
-  DeviceWork(DeviceStaging& staging, const Codec& codec, const Memory& memory);
+  DeviceWork(DeviceStaging& staging, const Wires& wires, const Memory& memory);
   // Waits for what has been started: it reads and writes the caller's memory.
   ~DeviceWork();
 
@@ -68,9 +68,11 @@ class DeviceWork {
   Status ended(DeviceStaging::Lane& lane, uint32_t* index, bool* found);
 
   DeviceStaging& staging_;
-  const Codec& codec_;
+  const DeviceCodecLoops& loops(const Codec& codec) const {
+    return *staging_.device()->table().codec[codec.row];
+  }
+  const Wires wires_;
   const Memory memory_;
-  const DeviceCodecLoops* loops_;
 };
 
 }  // namespace gradmesh

@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "collective/arithmetic.h"
-#include "collective/region.h"
+#include "collective/wide_sums.h"
 
 namespace gradmesh {
 namespace {
@@ -18,13 +18,22 @@ const Codec& own_codec(Dtype dtype) {
   return *codec;
 }
 
+void divide(const float* source, uint32_t by, size_t elements, float* target) {
+  // By a power of two the product with its inverse is the same number, sooner.
+  if (std::has_single_bit(by))
+    arithmetic().scale(source, 1.0f / static_cast<float>(by), elements, target);
+  else
+    arithmetic().divide(source, static_cast<float>(by), elements, target);
+}
+
 }  // namespace
 
 Executor::Executor(std::shared_ptr<const Schedule> schedule, const Arguments& arguments,
                    const Buffers& buffers)
     : schedule_(std::move(schedule)),
       arguments_(arguments),
-      loops_(codec_loops(*arguments.codec)),
+      loops_(codec_loops(*arguments.wires.up)),
+      down_loops_(codec_loops(*arguments.wires.down)),
       own_(own_codec(arguments.dtype)),
       own_loops_(codec_loops(own_)),
       buffers_(buffers),
@@ -84,8 +93,7 @@ Status Executor::work() {
   take(local_, &index);
   if (buffers_.device != nullptr && buffers_.device->takes(step(index)))
     return buffers_.device->start(index, step(index), key(step(index)));
-  run(step(index));
-  complete(index);
+  work(index);
   return Status::ok();
 }
 
@@ -105,23 +113,27 @@ void Executor::complete(uint32_t index) {
 
 void Executor::run(const Step& step) {
   const size_t elements = step.target.elements;
-  const CodecOptions& options = arguments_.codec->options;
   switch (step.kind) {
     case StepKind::encode:
-      return loops_.encode(options, key(step), floats(step.sources[0], 0), elements, writable(step.target));
+      return loops_of(step.target)
+          .encode(options_of(step.target), key(step), floats(step.sources[0], 0), elements,
+                  writable(step.target));
     case StepKind::decode: {
+      const Region& wire = step.sources[0];
       float* decoded = result(step.target, 0);
-      loops_.decode(options, key(step), at(step.sources[0]), elements, decoded);
+      loops_of(wire).decode(options_of(wire), key(step), at(wire), elements, decoded);
       return put(step.target, decoded);
     }
     case StepKind::hop: {
       CodecKey from = key(step);
       from.rank = step.coder_from;
-      return loops_.decode_add_encode(options, from, key(step), at(step.sources[0]),
+      return loops_.decode_add_encode(options_of(step.target), from, key(step), at(step.sources[0]),
                                       floats(step.sources[1], 0), elements, writable(step.target));
     }
     case StepKind::reduce:
       return reduce(step);
+    case StepKind::average:
+      return average(step);
     case StepKind::copy:
       if (bytes(step.sources[0]) == bytes(step.target)) {
         std::memcpy(writable(step.target), at(step.sources[0]), bytes(step.target));
@@ -132,6 +144,8 @@ void Executor::run(const Step& step) {
     case StepKind::divide:
     case StepKind::scale:
     case StepKind::fold:
+    case StepKind::advance:
+    case StepKind::settle:
       return elementwise(step);
     case StepKind::send:
     case StepKind::recv:
@@ -153,11 +167,13 @@ void Executor::elementwise(const Step& step) {
       break;
     }
     case StepKind::divide:
-      // By a power of two the product with its inverse is the same number, sooner.
-      if (std::has_single_bit(arguments_.ranks))
-        loops.scale(source, 1.0f / static_cast<float>(arguments_.ranks), elements, target);
-      else
-        loops.divide(source, static_cast<float>(arguments_.ranks), elements, target);
+      divide(source, arguments_.ranks, elements, target);
+      break;
+    case StepKind::advance:
+      loops.advance(source, step.factor, floats(step.sources[1], 1), elements, target);
+      break;
+    case StepKind::settle:
+      loops.settle(source, elements, target);
       break;
     case StepKind::scale:
       loops.scale(source, step.factor, elements, target);
@@ -179,11 +195,11 @@ void Executor::reduce(const Step& step) {
   for (const Region& source : step.sources) wires_.push_back(at(source));
   const auto count = static_cast<uint32_t>(wires_.size());
   const size_t elements = step.target.elements;
-  const bool own = arguments_.codec == &own_;
+  const bool own = arguments_.wires.up == &own_;
   const bool means =
       arguments_.reduction == Reduction::mean || arguments_.reduction == Reduction::weighted_mean;
   if (means || !own)
-    return loops_.mean(arguments_.codec->options, key(step), wires_.data(), count, elements,
+    return loops_.mean(arguments_.wires.up->options, key(step), wires_.data(), count, elements,
                        writable(step.target));
   const Arithmetic& loops = arithmetic();
   const bool wide = arguments_.dtype == Dtype::fp32;
@@ -202,6 +218,44 @@ void Executor::reduce(const Step& step) {
   if (!wide) own_loops_.encode(own_.options, {}, sum, elements, writable(step.target));
 }
 
+// Of what all sources decode to.
+void Executor::average(const Step& step) {
+  const size_t elements = step.target.elements;
+  const auto count = static_cast<uint32_t>(step.sources.size());
+  float* mean = result(step.target, 2);
+  if (arguments_.wires.up->traits.exact_sum) {
+    sum_exactly(step, mean);
+    arithmetic().quotients(sums_.data(), count, elements, mean);
+    return put(step.target, mean);
+  }
+  CodecKey from = key(step);
+  for (from.rank = 0; from.rank < count; ++from.rank) {
+    const auto add = from.rank == 0 ? loops_.decode : loops_.decode_add;
+    add(arguments_.wires.up->options, from, at(step.sources[from.rank]), elements, mean);
+  }
+  divide(mean, count, elements, mean);
+  put(step.target, mean);
+}
+
+// Into sums_, each rounded once where it is no double.
+void Executor::sum_exactly(const Step& step, float* decoded) {
+  const size_t elements = step.target.elements;
+  const auto each = [&](auto&& add) {
+    CodecKey from = key(step);
+    for (from.rank = 0; from.rank < step.sources.size(); ++from.rank) {
+      loops_.decode(arguments_.wires.up->options, from, at(step.sources[from.rank]), elements, decoded);
+      add();
+    }
+  };
+  sums_.assign(elements, -0.0);  // the one zero that leaves a -0 what it is
+  uint32_t lost = 0;
+  each([&] { lost |= arithmetic().accumulate(decoded, elements, sums_.data()); });
+  if (lost == 0) return;
+  WideSums wide(elements);
+  each([&] { wide.add(decoded); });
+  wide.round(sums_.data());
+}
+
 std::span<const uint8_t> Executor::payload(uint32_t index) const {
   const Region& source = step(index).sources[0];
   return {at(source), bytes(source)};
@@ -217,23 +271,25 @@ bool Executor::sixteen(const Region& region) const {
 }
 
 uint64_t Executor::bytes(const Region& region) const {
-  return region_bytes(*arguments_.codec, arguments_.dtype, region);
+  return region_bytes(arguments_.wires, arguments_.dtype, region);
 }
 
 const uint8_t* Executor::at(const Region& region) const {
   if (region.space == Space::input) return buffers_.input + region.offset * dtype_bytes(arguments_.dtype);
+  if (region.space == Space::state) return reinterpret_cast<const uint8_t*>(buffers_.state + region.offset);
   return writable(region);
 }
 
 uint8_t* Executor::writable(const Region& region) const {
-  GM_ASSERT(region.space != Space::input);
+  GM_ASSERT(region.space != Space::input && region.space != Space::state);
+  if (region.space == Space::next) return reinterpret_cast<uint8_t*>(buffers_.next + region.offset);
   if (region.space == Space::output) return buffers_.output + region.offset * dtype_bytes(arguments_.dtype);
   return buffers_.staging + region.offset;
 }
 
 const float* Executor::floats(const Region& region, size_t which) {
   const bool wire = region.space == Space::staging;
-  GM_ASSERT(!wire || arguments_.codec == &own_);
+  GM_ASSERT(region.space != Space::down && (!wire || arguments_.wires.up == &own_));
   if (!sixteen(region) && (!wire || arguments_.dtype == Dtype::fp32))
     return reinterpret_cast<const float*>(at(region));
   scratch_[which].resize(std::max<size_t>(scratch_[which].size(), region.elements));

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "collective/device_work.h"
+#include "collective/region.h"
 #include "collective/schedule.h"
 
 namespace gradmesh {
@@ -15,6 +16,8 @@ struct Buffers {
   const uint8_t* input = nullptr;  // [elements] of the dtype, never written
   uint8_t* output = nullptr;       // [elements] of the dtype
   uint8_t* staging = nullptr;      // [schedule.staging_bytes], aligned to 64
+  const float* state = nullptr;    // [elements] of an owner's error feedback, or null where there is none
+  float* next = nullptr;           // [elements], likewise
   DeviceWork* device = nullptr;    // does the steps that a device does; null: the tensor is the host's
 };
 
@@ -22,13 +25,16 @@ class Executor {
  public:
   // What the arithmetic depends on; seed and step key the codec's random numbers.
   struct Arguments {
-    const Codec* codec;
+    Wires wires;
     Dtype dtype;
     Reduction reduction;
     uint32_t ranks;
     uint64_t seed, step;
   };
   Executor(std::shared_ptr<const Schedule> schedule, const Arguments& arguments, const Buffers& buffers);
+  static Arguments arguments_of(const ScheduleRequest& request, uint64_t seed, uint64_t step) {
+    return {wires_of(request), request.dtype, request.reduction, request.ranks, seed, step};
+  }
 
   const Step& step(uint32_t index) const { return schedule_->steps[index]; }
   uint32_t steps() const { return static_cast<uint32_t>(schedule_->steps.size()); }
@@ -49,6 +55,13 @@ class Executor {
   // Does the local step that has been ready longest, or starts it where a device does it. The error of a
   // device.
   Status work();
+  // For whoever orders local steps on a host himself: the one that has been ready longest, each given once;
+  // and doing it.
+  bool next_work(uint32_t* index) { return take(local_, index); }
+  void work(uint32_t index) {
+    run(step(index));
+    complete(index);
+  }
   // Steps that a device does now; poll() completes those that have ended, one a call, and says whether it
   // did.
   bool waits_for_device() const { return buffers_.device != nullptr && buffers_.device->pending(); }
@@ -66,6 +79,8 @@ class Executor {
   void order_sends();
   void run(const Step& step);
   void reduce(const Step& step);
+  void average(const Step& step);
+  void sum_exactly(const Step& step, float* decoded);
   void elementwise(const Step& step);
   bool sixteen(const Region& region) const;
   uint64_t bytes(const Region& region) const;
@@ -73,6 +88,10 @@ class Executor {
   uint8_t* writable(const Region& region) const;
   // The elements as fp32: where they lie, or converted to scratch `which`.
   const float* floats(const Region& region, size_t which);
+  const CodecLoops& loops_of(const Region& wire) const {
+    return wire.space == Space::down ? down_loops_ : loops_;
+  }
+  const CodecOptions& options_of(const Region& wire) const { return arguments_.wires.of(wire.space).options; }
   // Where fp32 results go: to the region itself, or to scratch until put() rounds them to 16 bits.
   float* result(const Region& region, size_t which);
   void put(const Region& region, const float* results);
@@ -80,7 +99,7 @@ class Executor {
 
   const std::shared_ptr<const Schedule> schedule_;
   const Arguments arguments_;
-  const CodecLoops& loops_;
+  const CodecLoops &loops_, &down_loops_;
   const Codec& own_;  // the dtype's codec, whose wire is the tensor's own memory
   const CodecLoops& own_loops_;
   const Buffers buffers_;
@@ -93,6 +112,7 @@ class Executor {
   uint32_t done_count_ = 0;
   std::vector<const uint8_t*> wires_;
   std::vector<float> scratch_[3];
+  std::vector<double> sums_;
 };
 
 }  // namespace gradmesh

@@ -11,7 +11,7 @@ namespace gradmesh {
 
 class Hazards {
  public:
-  explicit Hazards(const Codec& codec) : codec_(codec) {}
+  explicit Hazards(const Wires& wires) : wires_(wires) {}
 
   // Adds to the waits of step number `index`, which comes after all that were added before.
   void order(uint32_t index, Step* step) {
@@ -28,14 +28,14 @@ class Hazards {
   };
 
   void read(uint32_t index, const Region& region, std::vector<uint32_t>* waits) {
-    if (region.space == Space::input) return;  // never written
-    memory(region).each(region_extent(codec_, region), [&](Uses& uses) {
+    if (region.space == Space::input || region.space == Space::state) return;  // never written
+    memory(region).each(region_extent(wires_, region), [&](Uses& uses) {
       if (uses.writer >= 0) waits->push_back(static_cast<uint32_t>(uses.writer));
       uses.readers.push_back(index);
     });
   }
   void write(uint32_t index, const Region& region, std::vector<uint32_t>* waits) {
-    const Range extent = region_extent(codec_, region);
+    const Range extent = region_extent(wires_, region);
     memory(region).each(extent, [&](Uses& uses) {
       for (const uint32_t reader : uses.readers)
         if (reader != index) waits->push_back(reader);
@@ -43,10 +43,12 @@ class Hazards {
     });
     memory(region).assign(extent, {index, {}});
   }
-  RangeMap<Uses>& memory(const Region& region) { return region.space == Space::output ? output_ : scratch_; }
+  RangeMap<Uses>& memory(const Region& region) {
+    return region.space == Space::output ? output_ : region.space == Space::next ? next_ : scratch_;
+  }
 
-  const Codec& codec_;
-  RangeMap<Uses> output_, scratch_;
+  const Wires wires_;
+  RangeMap<Uses> output_, next_, scratch_;
 };
 
 }  // namespace gradmesh

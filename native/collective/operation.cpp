@@ -21,9 +21,7 @@ Operation::Operation(OperationRequest request, const OperationMemory& memory, st
     : request_(std::move(request)),
       rank_(request_.plan->request.rank),
       device_(memory.device),
-      executor_(memory.schedule,
-                {request_.plan->request.codec, request_.plan->request.dtype, request_.plan->request.reduction,
-                 request_.plan->request.ranks, request_.seed, request_.step},
+      executor_(memory.schedule, Executor::arguments_of(request_.plan->request, request_.seed, request_.step),
                 memory.host),
       peers_(request_.plan->request.ranks),
       after_step_(std::move(after_step)),
@@ -40,21 +38,10 @@ Operation::Operation(OperationRequest request, const OperationMemory& memory, st
 }
 
 Signature Operation::signature(uint32_t peer) const {
-  const ScheduleRequest& schedule = request_.plan->request;
-  return {.collective = schedule.collective,
-          .ranks = schedule.ranks,
-          .root = schedule.root,
-          .sender = rank_,
-          .receiver = peer,
-          .dtype = static_cast<uint32_t>(schedule.dtype),
-          .reduction = static_cast<uint32_t>(schedule.reduction),
-          .codec = schedule.codec->fingerprint,
-          .elements = schedule.elements,
-          .segment_elements = schedule.segment_elements,
-          .seed = request_.seed,
-          .step = request_.step,
-          .round = schedule.round,
-          .details = request_.plan->details};
+  Signature signature = signature_of(*request_.plan, request_.seed, request_.step);
+  signature.sender = rank_;
+  signature.receiver = peer;
+  return signature;
 }
 
 void Operation::start() {

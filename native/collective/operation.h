@@ -32,6 +32,8 @@ struct OperationRequest {
       device{};  // where input and output lie, complete when run() is called; null: on the host
   const uint8_t* input = nullptr;  // [elements] of the plan's dtype
   uint8_t* output = nullptr;       // [elements]
+  const float* state = nullptr;    // [elements], on the host, where the plan feeds back; read only
+  float* next = nullptr;           // [elements], likewise: the owner's chunk of it is written
   double* report = nullptr;        // [kReportLength]
   uint32_t limit_ms = 0;
   bool agree = true;  // succeed only when all ranks are done

@@ -8,15 +8,16 @@
 namespace gradmesh {
 namespace {
 
-constexpr const char* kSpaces[] = {"input", "output", "staging", "floats"};
-constexpr const char* kKinds[] = {"encode", "send", "recv",   "combine", "reduce", "divide", "scale",
-                                  "fold",   "hop",  "decode", "copy",    "load",   "store"};
+constexpr const char* kSpaces[] = {"input", "output", "staging", "floats", "down", "state", "next"};
+constexpr const char* kKinds[] = {"encode",  "send",   "recv", "combine", "reduce", "divide",
+                                  "scale",   "fold",   "hop",  "decode",  "copy",   "average",
+                                  "advance", "settle", "load", "store"};
 
 std::string region_json(const Region& region, const ScheduleRequest& request) {
   return std::string("{\"space\":\"") + kSpaces[static_cast<size_t>(region.space)] +
          "\",\"offset\":" + std::to_string(region.offset) +
          ",\"elements\":" + std::to_string(region.elements) +
-         ",\"bytes\":" + std::to_string(region_bytes(*request.codec, request.dtype, region)) + "}";
+         ",\"bytes\":" + std::to_string(region_bytes(wires_of(request), request.dtype, region)) + "}";
 }
 
 template <class Items, class Render>
@@ -31,7 +32,7 @@ std::string step_json(const Step& step, const ScheduleRequest& request) {
   const bool remote = step.kind == StepKind::send || step.kind == StepKind::recv;
   std::string json = std::string("{\"kind\":\"") + kKinds[static_cast<size_t>(step.kind)] + "\"";
   if (remote) json += ",\"peer\":" + std::to_string(step.peer) + ",\"tag\":" + std::to_string(step.tag);
-  if (step.kind == StepKind::scale || step.kind == StepKind::fold) {
+  if (step.kind == StepKind::scale || step.kind == StepKind::fold || step.kind == StepKind::advance) {
     char factor[32];
     std::snprintf(factor, sizeof factor, "%.9g", static_cast<double>(step.factor));
     json += std::string(",\"factor\":") + factor;

@@ -4,23 +4,31 @@
 
 namespace gradmesh {
 
-inline uint64_t region_bytes(const Codec& codec, Dtype dtype, const Region& region) {
+// The codecs of a schedule's wires; they live as long as the process.
+struct Wires {
+  const Codec *up, *down;
+  const Codec& of(Space space) const { return space == Space::down ? *down : *up; }
+};
+inline Wires wires_of(const ScheduleRequest& request) { return {request.codec, &request.down_codec()}; }
+
+inline uint64_t region_bytes(const Wires& wires, Dtype dtype, const Region& region) {
   switch (region.space) {
     case Space::staging:
-      return codec.bytes(region.elements);
+    case Space::down:
+      return wires.of(region.space).bytes(region.elements);
     case Space::floats:
+    case Space::state:
+    case Space::next:
       return region.elements * sizeof(float);
     default:
       return region.elements * dtype_bytes(dtype);
   }
 }
 
-// Where it lies in its memory: in elements of input and output, in bytes of staging and floats, which are one
-// memory.
-inline Range region_extent(const Codec& codec, const Region& region) {
-  if (region.space == Space::input || region.space == Space::output) return {region.offset, region.elements};
-  return {region.offset,
-          region.space == Space::floats ? region.elements * sizeof(float) : codec.bytes(region.elements)};
+// Where it lies in its memory: in bytes of scratch, which is one memory, else in elements.
+inline Range region_extent(const Wires& wires, const Region& region) {
+  if (!is_scratch(region.space)) return {region.offset, region.elements};
+  return {region.offset, region_bytes(wires, Dtype::fp32, region)};
 }
 
 }  // namespace gradmesh

@@ -25,13 +25,17 @@ Status check_sizes(const ScheduleRequest& request) {
   if (request.segment_elements == 0 || request.segment_elements > kSegmentElementsMax)
     return refused("segment_elements", request.segment_elements,
                    "1 to " + std::to_string(kSegmentElementsMax));
-  const uint64_t length = segment_length(request.segment_elements, request.codec->traits.block_elements);
+  const uint64_t length = segment_length(request.segment_elements, request.block_elements());
   // Some collectives also send the elements of a block as float32.
-  const uint64_t bytes = std::max<uint64_t>(request.codec->bytes(length), length * sizeof(float));
+  uint64_t bytes = length * sizeof(float);
+  for (const Codec* codec : {request.codec, &request.down_codec()})
+    if (length <= kSegmentElementsMax) bytes = std::max<uint64_t>(bytes, codec->bytes(length));
   if (bytes > kFrameBytesMax)
-    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec + ", whose blocks of " +
-                                     std::to_string(length) + " elements take " + std::to_string(bytes) +
-                                     " bytes; a frame holds " + std::to_string(kFrameBytesMax)};
+    return {GM_INVALID_ARGUMENT, "codec is " + request.codec->spec +
+                                     (request.down == nullptr ? "" : " and down is " + request.down->spec) +
+                                     ", whose blocks of " + std::to_string(length) + " elements take " +
+                                     std::to_string(bytes) + " bytes; a frame holds " +
+                                     std::to_string(kFrameBytesMax)};
   if (request.elements / length > kSegmentsMax)
     return refused("segment_elements", request.segment_elements,
                    "at least " + std::to_string(request.elements / kSegmentsMax + 1) + " for " +
@@ -76,6 +80,36 @@ Status check_arithmetic(const ScheduleRequest& request, const CollectiveRow& row
   if (request.reduction == Reduction::max && !request.wire_is_memory())
     return refused("reduction", reduction + " with codec " + request.codec->spec,
                    "codec " + own + " with max");
+  return Status::ok();
+}
+
+// The codec on the way down and the owner's feedback.
+Status check_down(const ScheduleRequest& request, const std::string& name) {
+  const bool fed = !(request.owner_decay < 0);
+  if (request.down == nullptr && !fed) return Status::ok();
+  if (name != "direct")
+    return request.down != nullptr ? refused("down", request.down->spec,
+                                             "none for " + name + "; only direct has an owner who codes")
+                                   : refused("owner_decay", std::to_string(request.owner_decay),
+                                             "none (below 0) for " + name + "; only direct has an owner");
+  if (request.reduction == Reduction::max)
+    return refused("reduction", "max with a codec on the way down",
+                   names_of(kAllReductions & ~reduction_bit(Reduction::max)));
+  if (!fed) return Status::ok();
+  if (!(request.owner_decay <= 1))
+    return refused("owner_decay", std::to_string(request.owner_decay), "from 0 to 1, or below 0 for none");
+  const Codec& down = request.down_codec();
+  if (!down.traits.contractive)
+    return refused(
+        request.down == nullptr ? "codec" : "down", down.spec,
+        std::string("a contractive codec (such as \"int4_block\") with owner_decay, as this one is ") +
+            (down.traits.unbiased ? "unbiased" : "not contractive") +
+            ": what it leaves out does not shrink from round to round; or owner_decay below 0");
+  if ((kMeans & reduction_bit(request.reduction)) == 0)
+    return refused("reduction", reduction_name(request.reduction), names_of(kMeans) + " with owner_decay");
+  if (!request.held.empty())
+    return refused("held", entries(request.held.size()),
+                   "none with owner_decay, as what is kept left its residue with the failed operation");
   return Status::ok();
 }
 
@@ -155,6 +189,7 @@ Status check_request(const ScheduleRequest& request) {
   GM_TRY(check_arithmetic(request, *row));
   GM_TRY(check_ranks(request));
   GM_TRY(check_sizes(request));
+  GM_TRY(check_down(request, name));
   if (name == "barrier" && request.elements != 0)
     return refused("elements", request.elements, "0 for barrier");
   GM_TRY(check_weights(request));

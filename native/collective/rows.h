@@ -7,6 +7,7 @@ namespace gradmesh {
 // Sets of reductions, as bits.
 constexpr uint32_t reduction_bit(Reduction reduction) { return 1u << static_cast<uint32_t>(reduction); }
 inline constexpr uint32_t kAllReductions = (1u << kReductions) - 1;
+inline constexpr uint32_t kMeans = reduction_bit(Reduction::mean) | reduction_bit(Reduction::weighted_mean);
 
 struct CollectiveRow {
   const char* name;

@@ -54,7 +54,7 @@ std::vector<Range> complement(const std::vector<Range>& ranges, uint64_t element
 
 // What is reduced again.
 std::vector<Range> gaps_of(const ScheduleRequest& request) {
-  const uint64_t block = request.codec->traits.block_elements;
+  const uint64_t block = request.block_elements();
   std::vector<Range> held;
   for (const auto& ranges : request.held) held.insert(held.end(), ranges.begin(), ranges.end());
   held = merged(std::move(held));
@@ -165,8 +165,7 @@ ScheduleRequest gap_request(const ScheduleRequest& request, const Range& gap) {
 void append(Schedule&& part, const Range& gap, uint32_t number, Schedule* schedule) {
   const auto before = static_cast<uint32_t>(schedule->steps.size());
   const auto move = [&](Region& region) {
-    const bool tensor = region.space == Space::input || region.space == Space::output;
-    region.offset += tensor ? gap.begin : schedule->staging_bytes;
+    region.offset += is_scratch(region.space) ? schedule->staging_bytes : gap.begin;
   };
   for (Step& step : part.steps) {
     for (Region& source : step.sources) move(source);

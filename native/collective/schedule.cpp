@@ -9,6 +9,7 @@
 #include "collective/barrier.h"
 #include "collective/broadcast.h"
 #include "collective/direct.h"
+#include "collective/gather_mean.h"
 #include "collective/halving_doubling.h"
 #include "collective/hierarchical.h"
 #include "collective/mix.h"
@@ -111,6 +112,8 @@ uint64_t details_fingerprint(const ScheduleRequest& request) {
     for (const Range& range : ranges) print.add(range.begin), print.add(range.elements);
     print.add(";");
   }
+  if (request.down != nullptr) print.add("down " + request.down->spec);
+  if (request.feeds_back()) print.add("owner "), print.add(std::bit_cast<uint64_t>(request.owner_decay));
   return print.value();
 }
 

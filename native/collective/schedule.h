@@ -3,6 +3,7 @@
 // any; tests check any without a network.
 #pragma once
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -32,17 +33,24 @@ enum class Space : uint8_t {
   output,   // the caller's result
   staging,  // wires: coded bytes, scratch of the group
   floats,   // fp32 scratch, in the same memory as staging
+  down,     // wires of the codec on the way down, in the same memory as staging
+  state,    // fp32, the owner's error feedback as it is, read only
+  next,     // fp32, what the feedback becomes
 };
+constexpr bool is_scratch(Space space) {
+  return space == Space::staging || space == Space::floats || space == Space::down;
+}
 
-// `elements` elements; offset counts elements in input and output, bytes in staging and floats.
+// `elements` elements; offset counts bytes in the spaces of scratch, else elements.
 struct Region {
   Space space;
   uint64_t offset;
   uint64_t elements;
 };
 
-// Sources and targets are of any space unless said otherwise; input is never a target. Elements are taken as
-// fp32 (exact from 16 bits) and rounded once where they are written to 16 bits.
+// Sources and targets are of any space unless said otherwise; input and state are never a target. "staging"
+// stands for down too. Elements are taken as fp32 (exact from 16 bits) and rounded once where they are
+// written to 16 bits.
 enum class StepKind : uint8_t {
   encode,   // source (not staging) -> target (staging)
   send,     // source -> peer
@@ -58,6 +66,12 @@ enum class StepKind : uint8_t {
             // sources[0] is a wire of rank `coder_from`
   decode,   // source (staging) -> target (not staging)
   copy,     // source -> target (not staging)
+  average,  // target (not staging) = the mean of what all sources decode to; source i was coded by coder i.
+            // Of a codec with exact sums the exact sum, rounded to a double, over their number, rounded to
+            // fp32; else added in fp32 in the order given, then divided
+  advance,  // target = fma(factor, sources[0], sources[1]): a residue and what is to be sent (not staging)
+  settle,   // target = target - source, and +0 where the source is not finite (not staging): what of it was
+            // sent
   load,     // of tensors on a device: a segment of the input -> its mirror on the host
   store,    // likewise: the mirror -> a segment of the output
 };
@@ -69,7 +83,7 @@ struct Step {
   uint32_t peer = 0;        // send, recv: the other rank
   uint64_t first = 0;       // encode, hop, reduce, decode: the coded elements' place in the tensor
   uint64_t tag = 0;         // send, recv: names the bytes; unique per (sender, receiver) in a schedule
-  float factor = 0;         // scale, fold
+  float factor = 0;         // scale, fold, advance
   std::vector<Region> sources;
   Region target{Space::staging, 0, 0};
   std::vector<uint32_t> waits;  // indices of earlier steps that must be done first
@@ -97,9 +111,19 @@ struct ScheduleRequest {
       islands{};  // hierarchical: [ranks], the leader's rank of each rank's island; else empty
   // Salvage (salvage.h): per rank, what of the output is final there already; else empty.
   std::vector<std::vector<Range>> held{};
+  const Codec* down = nullptr;  // direct: codes the mean on its way down; null: as `codec`
+  double owner_decay = -1;      // direct: of the error feedback at a chunk's owner; below 0: there is none
 
   // The wire is the tensor's own memory, so nothing needs coding.
   bool wire_is_memory() const;
+  const Codec& down_codec() const { return down == nullptr ? *codec : *down; }
+  bool feeds_back() const { return owner_decay >= 0; }
+  // The owner decodes contributions, and codes their mean anew.
+  bool recodes() const { return feeds_back() || (down != nullptr && down != codec); }
+  // Chunks and segments are cut at multiples of it: whole blocks of both codecs.
+  uint64_t block_elements() const {
+    return std::lcm<uint64_t>(codec->traits.block_elements, down_codec().traits.block_elements);
+  }
 };
 inline constexpr uint32_t kRanksMax = 1024;  // of a schedule
 inline constexpr uint32_t kGroupMax = 64;    // of an operation on a network
@@ -121,7 +145,8 @@ Status collective_cost(const ScheduleRequest& request, Cost* cost);
 const char* collective_name(uint32_t id);
 // Whether this rank's input is read at all (a broadcast reads only the root's).
 bool reads_input(const ScheduleRequest& request);
-// Of all that must be the same on every rank beside the plain numbers: weights, topology, islands, held.
+// Of all that must be the same on every rank beside the plain numbers: weights, topology, islands, held, and
+// what happens on the way down.
 uint64_t details_fingerprint(const ScheduleRequest& request);
 
 }  // namespace gradmesh

@@ -2,6 +2,7 @@
 #include "collective/simulate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <map>
 #include <queue>
@@ -13,7 +14,7 @@
 namespace gradmesh {
 namespace {
 
-enum class EventKind : uint8_t { uplink_free, piece_arrives, acknowledged, work_done, frame_in };
+enum class EventKind : uint8_t { host_begins, uplink_free, piece_arrives, acknowledged, work_done, frame_in };
 
 struct Event {
   double seconds;
@@ -63,7 +64,7 @@ struct Host {
   std::deque<uint32_t> line;  // peers whose streams have something to send and room to
   std::deque<uint32_t> work;
   std::unordered_map<uint32_t, Stream> streams;  // by peer
-  bool sending = false, working = false;
+  bool begun = false, sending = false, working = false;
   double downlink_free = 0;
   uint64_t sent = 0;
 };
@@ -75,9 +76,12 @@ class Simulation {
   void add(SimulatedRank&& rank) { ranks_.push_back(std::move(rank)); }
 
   Simulated run() {
-    for (uint32_t host = 0; host < hosts_.size(); ++host)
-      ranks_[host].start([&](uint32_t step) { begin(host, step); });
-    settle();
+    result_.finish_seconds.resize(hosts_.size());
+    for (uint32_t host = 0; host < hosts_.size(); ++host) {
+      const double ready = model_.ready_seconds.empty() ? 0 : model_.ready_seconds[host];
+      result_.finish_seconds[host] = ready;
+      plan({ready, 0, EventKind::host_begins, false, host, 0, 0, 0});
+    }
     while (!events_.empty()) {
       const Event event = events_.top();
       events_.pop();
@@ -105,6 +109,9 @@ class Simulation {
 
   void happen(const Event& event) {
     switch (event.kind) {
+      case EventKind::host_begins:
+        hosts_[event.host].begun = true;
+        return ranks_[event.host].start([&](uint32_t step) { begin(event.host, step); });
       case EventKind::uplink_free:
         hosts_[event.host].sending = false;
         if (event.last) complete(event.host, event.step);  // the send has left
@@ -150,7 +157,7 @@ class Simulation {
       ranks_[host].complete(step, [host = host, this](uint32_t ready) { begin(host, ready); });
       if (!ranks_[host].finished()) continue;
       if (result_.seconds == 0) result_.first_seconds = now_;
-      result_.seconds = now_;
+      result_.seconds = result_.finish_seconds[host] = now_;
     }
   }
 
@@ -229,7 +236,7 @@ class Simulation {
       const SimulatedRank::Item& item = ranks_[from].item(stream.arrived.front());
       const uint32_t recv = ranks_[to].recv_of(from, item.tag);
       GM_ASSERT(recv < ranks_[to].steps() && ranks_[to].item(recv).bytes == item.bytes);
-      if (!ranks_[to].ready(recv)) return;
+      if (!hosts_[to].begun || !ranks_[to].ready(recv)) return;
       stream.arrived.pop_front();
       SimulatedPhase& phase = phases_[static_cast<uint32_t>(item.tag >> 38)];
       phase.end = std::max(phase.end, now_);
@@ -268,6 +275,10 @@ Status check_model(const ScheduleRequest& request, const LinkModel& model) {
     if (!positive || (rates->size() != 1 && rates->size() != request.ranks))
       return refused(field, "positive numbers, one a rank or one for all");
   }
+  const bool counted = std::all_of(model.ready_seconds.begin(), model.ready_seconds.end(),
+                                   [](double ready) { return ready >= 0 && std::isfinite(ready); });
+  if (!counted || (!model.ready_seconds.empty() && model.ready_seconds.size() != request.ranks))
+    return refused("ready_seconds", "finite numbers, 0 or more, one a rank or none");
   if (!model.delay_seconds) return refused("delay_seconds", "a function");
   if (model.frame_seconds < 0 || model.coding_seconds_per_byte < 0)
     return refused(model.frame_seconds < 0 ? "frame_seconds" : "coding_seconds_per_byte", "0 or more");

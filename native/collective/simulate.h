@@ -9,6 +9,8 @@
 // A frame's recv is done when its last piece is in and the recv is ready; before that it holds up those
 // behind it on the same link. A host does one local step at a time, for coding_seconds_per_byte times the
 // float32 bytes that it takes in, and spends frame_seconds on each frame that it sends, where the uplink is.
+// A rank takes and sends nothing before it begins; what comes earlier waits for it, however much it is (on a
+// network at most early.h's kEagerBytes come, the rest when it has begun).
 // Nothing is lost, and a window bounds what a stream has in flight where one is given: it grows by what is
 // acknowledged, a delay there and back after it was sent, from initial_window_bytes to window_bytes (TCP's
 // slow start, RFC 5681; it does not shrink while idle).
@@ -24,6 +26,7 @@ struct LinkModel {
   std::vector<double> uplink_bytes_per_second;                      // by rank, or one for all
   std::vector<double> downlink_bytes_per_second;                    // likewise
   std::function<double(uint32_t from, uint32_t to)> delay_seconds;  // one way
+  std::vector<double> ready_seconds{};                              // when each rank begins; empty: all at 0
   double frame_seconds = 0;
   uint64_t frame_bytes = 0;  // headers
   double coding_seconds_per_byte = 0;
@@ -40,10 +43,11 @@ struct SimulatedPhase {
 };
 
 struct Simulated {
-  double seconds = 0;        // until every rank is done
-  double first_seconds = 0;  // until the first that does anything is
-  uint64_t bytes = 0;        // of payload, by all ranks
-  uint64_t bytes_most = 0;   // by the rank that sends most
+  std::vector<double> finish_seconds;  // when each rank is done; where it has nothing to do, when it begins
+  double seconds = 0;                  // until every rank is done
+  double first_seconds = 0;            // until the first that does anything is
+  uint64_t bytes = 0;                  // of payload, by all ranks
+  uint64_t bytes_most = 0;             // by the rank that sends most
   uint64_t frames = 0;
   std::vector<SimulatedPhase> phases;
 };

@@ -24,7 +24,7 @@ SimulatedRank::SimulatedRank(const ScheduleRequest& request, const Schedule& sch
     const Step& step = schedule.steps[index];
     const bool send = step.kind == StepKind::send, recv = step.kind == StepKind::recv;
     const uint64_t bytes =
-        send || recv ? region_bytes(*request.codec, request.dtype, send ? step.sources[0] : step.target)
+        send || recv ? region_bytes(wires_of(request), request.dtype, send ? step.sources[0] : step.target)
                      : work_bytes(step);
     items_.push_back({step.kind, step.peer, step.tag, bytes});
     if (recv) recvs_.push_back(index);

@@ -3,11 +3,18 @@
 
 namespace gradmesh {
 
-float contribution_factor(const ScheduleRequest& request) {
+std::vector<uint32_t> contributing_ranks(const ScheduleRequest& request) {
+  std::vector<uint32_t> ranks;
+  for (uint32_t rank = 0; rank < request.ranks; ++rank)
+    if (request.reduction != Reduction::weighted_mean || request.weights[rank] > 0) ranks.push_back(rank);
+  return ranks;
+}
+
+float contribution_factor(const ScheduleRequest& request, uint32_t shares) {
   if (request.reduction != Reduction::weighted_mean) return 1;
   double sum = 0;
   for (const double weight : request.weights) sum += weight;
-  return static_cast<float>(request.weights[request.rank] * request.ranks / sum);
+  return static_cast<float>(request.weights[request.rank] * shares / sum);
 }
 
 bool takes_mean(const ScheduleRequest& request) {

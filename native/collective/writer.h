@@ -10,9 +10,11 @@
 
 namespace gradmesh {
 
-// weighted_mean: fl32(w[rank] * ranks / sum of w) in doubles; the sum ascends by rank, and the product is
-// taken first. Else 1.
-float contribution_factor(const ScheduleRequest& request);
+// Those that a mean is taken of: all, but of a weighted one not those with weight 0. Ascending, never empty.
+std::vector<uint32_t> contributing_ranks(const ScheduleRequest& request);
+// weighted_mean: fl32(w[rank] * shares / sum of w) in doubles, of a mean of so many contributions; the sum
+// ascends by rank, and the product is taken first. Else 1.
+float contribution_factor(const ScheduleRequest& request, uint32_t shares);
 // mean and weighted_mean.
 bool takes_mean(const ScheduleRequest& request);
 
@@ -29,17 +31,19 @@ class ScheduleWriter {
   // What follows the decoding of a result.
   enum class Then { nothing, times_ranks, over_ranks };
 
-  ScheduleWriter(const ScheduleRequest& request, Schedule* schedule, Waits waits = Waits::by_hand)
+  // shares: the number of contributions of which the schedule takes a mean, where not all ranks contribute.
+  ScheduleWriter(const ScheduleRequest& request, Schedule* schedule, Waits waits = Waits::by_hand,
+                 uint32_t shares = 0)
       : request_(request),
         codec_(*request.codec),
         schedule_(*schedule),
         memory_(request.wire_is_memory()),
-        factor_(contribution_factor(request)),
-        segment_(segment_length(request.segment_elements, request.codec->traits.block_elements)) {
-    if (waits == Waits::by_memory) hazards_.emplace(codec_);
+        factor_(contribution_factor(request, shares == 0 ? request.ranks : shares)),
+        segment_(segment_length(request.segment_elements, request.block_elements())) {
+    if (waits == Waits::by_memory) hazards_.emplace(wires_of(request));
   }
 
-  uint64_t block() const { return codec_.traits.block_elements; }
+  uint64_t block() const { return request_.block_elements(); }
   uint64_t segments(const Range& chunk) const { return segment_count(chunk, segment_); }
   Range segment(const Range& chunk, uint64_t index) const { return segment_range(chunk, segment_, index); }
   template <class Body>  // body(index, range)
@@ -51,11 +55,16 @@ class ScheduleWriter {
     return chunk_range(request_.elements, block(), parts, part);
   }
 
-  // Memory of the group for the wire of so many elements, and for as many floats.
+  // Memory of the group for the wire of so many elements, on its way up and down, and for as many floats.
   Region stage(uint64_t elements) { return stage(Space::staging, elements, codec_.bytes(elements)); }
+  Region stage_down(uint64_t elements) {
+    return stage(Space::down, elements, request_.down_codec().bytes(elements));
+  }
   Region stage_floats(uint64_t elements) { return stage(Space::floats, elements, elements * sizeof(float)); }
   static Region input(const Range& range) { return {Space::input, range.begin, range.elements}; }
   static Region output(const Range& range) { return {Space::output, range.begin, range.elements}; }
+  static Region state(const Range& range) { return {Space::state, range.begin, range.elements}; }
+  static Region next(const Range& range) { return {Space::next, range.begin, range.elements}; }
 
   uint32_t send(uint32_t peer, uint64_t tag, Region source, std::vector<uint32_t> waits = {}) {
     Step step = made(StepKind::send, {source}, {}, std::move(waits));
@@ -86,6 +95,12 @@ class ScheduleWriter {
                  std::vector<uint32_t> waits = {}) {
     Step step = made(kind, {source}, target, std::move(waits));
     step.factor = factor;
+    return add(std::move(step));
+  }
+  uint32_t advance(Region residue, float decay, Region values, Region target,
+                   std::vector<uint32_t> waits = {}) {
+    Step step = made(StepKind::advance, {residue, values}, target, std::move(waits));
+    step.factor = decay;
     return add(std::move(step));
   }
   // Other steps without a peer.

@@ -52,6 +52,9 @@ GM_API int32_t gm_codec_describe(uint32_t codec, gm_text_out* result);
 /* sync: wire bytes of so many elements */
 GM_API int32_t gm_codec_bytes(uint32_t codec, uint64_t elements, uint64_t* result);
 
+/* sync: JSON: {payload, scales, indices}: the wire bytes of so many elements by kind */
+GM_API int32_t gm_codec_parts(uint32_t codec, uint64_t elements, gm_text_out* result);
+
 /* work: source[n] -> wire[codec_bytes(n)]; seed, step, the coder's rank and the tensor index of the first element (a multiple of the codec's block) key its random numbers, if it has any */
 GM_API int32_t gm_codec_encode(uint32_t codec, uint64_t seed, uint64_t step, uint32_t rank, uint64_t first, gm_f32s source, gm_bytes wire);
 
@@ -81,6 +84,9 @@ GM_API int32_t gm_random_uniform(uint64_t seed, uint64_t stream, uint64_t first,
 
 /* work: target[i] = a normal deviate of element first + i: the sum of 12 uniforms less 6 (Irwin-Hall), times deviation */
 GM_API int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, double deviation, gm_f32s target);
+
+/* work: target[k] = k distinct indices below elements (at most 2^31), ascending, every set of k equally likely: keyed by seed and stream, the same on every machine */
+GM_API int32_t gm_sample_indices(uint64_t seed, uint64_t stream, uint64_t elements, gm_i32s target);
 
 /* work: SHA-256 tree digest of the concatenated bytes, 64 hex characters */
 GM_API int32_t gm_digest(gm_buffers buffers, gm_text_out* result);
@@ -142,8 +148,8 @@ GM_API int32_t gm_link_use(uint32_t endpoint, uint32_t link, uint32_t streams);
 /* work: JSON: streams, streamsUsed, bytesQueued, and what the system knows of its sockets */
 GM_API int32_t gm_link_stats(uint32_t endpoint, uint32_t link, gm_text_out* result);
 
-/* sync: checks a collective and writes one rank's schedule, to be run any number of times; dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
-GM_API int32_t gm_plan_create(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, uint64_t segment_elements, uint32_t dtype, uint32_t reduction, gm_f64s weights, gm_text topology, uint64_t round, gm_i32s islands, gm_f64s held, uint32_t* result);
+/* sync: checks a collective and writes one rank's schedule, to be run any number of times; of direct: down, the codec of the mean on its way down (-1: as up), and the decay of the error feedback at a chunk's owner (below 0: none); dtype 0 fp32 1 fp16 2 bf16; reduction 0 mean 1 sum 2 weighted_mean 3 max; weights[ranks], topology (mix), islands[ranks] (the rank that leads each rank's island) are empty where they mean nothing; held: [rank, first element, elements] each, what is final already after a failure */
+GM_API int32_t gm_plan_create(uint32_t collective, uint32_t ranks, uint32_t rank, uint32_t root, uint64_t elements, uint32_t codec, int32_t down, double owner_decay, uint64_t segment_elements, uint32_t dtype, uint32_t reduction, gm_f64s weights, gm_text topology, uint64_t round, gm_i32s islands, gm_f64s held, uint32_t* result);
 
 /* sync: forgets the plan; what runs goes on */
 GM_API int32_t gm_plan_free(uint32_t plan);
@@ -160,11 +166,17 @@ GM_API int32_t gm_plan_contributors(uint32_t plan, uint32_t ranks_before, gm_tex
 /* work: JSON: {collective, explain, order, islands, candidates: [{collective, seconds, latencySeconds, transferSeconds, bytesSentMax, limit, refused}]}: the all-reduce that the measured links make fastest; the matrices are [from][to], bytes per second and seconds one way; order: of a ring's ranks */
 GM_API int32_t gm_collective_choose(uint32_t ranks, uint64_t elements, uint32_t codec, uint64_t segment_elements, uint32_t dtype, uint32_t reduction, gm_f64s weights, gm_f64s bandwidth, gm_f64s latency, gm_text_out* result);
 
-/* post: runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
-GM_API int32_t gm_collective_run(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, gm_bytes input, gm_bytes output, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+/* post: runs a plan over links[rank] (-1 at one's own); operation is a number of its own, the same on all ranks, and any may be under way at once, up to 16; agree: succeed only when all ranks are done, one more one-way delay, for callers without a vote of their own; seed and step key the codec's random numbers, the same on all ranks; input stays intact; state[n] is the error feedback of the chunk that this rank owns, next[n] receives what it becomes, both empty where the plan has none: a failure changes no state; report is [payload bytes sent, framing bytes sent, bytes received, seconds, lost rank or -1, steps done], also after a failure */
+GM_API int32_t gm_collective_run(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, gm_bytes input, gm_bytes output, gm_f32s state, gm_f32s next, gm_f64s report, uint32_t cancel, gm_done done, void* context);
 
-/* post: the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16); what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
-GM_API int32_t gm_collective_run_device(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, uint32_t device, uint64_t input, uint64_t output, uint64_t elements, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+/* post: the same over fp32 tensors in a GPU's memory, at these device addresses (multiples of 16), the feedback in the host's; what made the input must be complete when this is called, and both must stay until it ends; coding runs on the GPU */
+GM_API int32_t gm_collective_run_device(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, uint64_t seed, uint64_t step, uint32_t limit_ms, bool agree, uint32_t device, uint64_t input, uint64_t output, uint64_t elements, gm_f32s state, gm_f32s next, gm_f64s report, uint32_t cancel, gm_done done, void* context);
+
+/* work: runs a collective among ranks that are all in this process, with the bytes that a network gives: plans[rank], inputs[rank], outputs[rank], states[rank] and nexts[rank] (both empty where the plans have no feedback); report[rank] is the payload bytes that the rank sends; ranks work on so many threads */
+GM_API int32_t gm_collective_run_local(gm_f64s plans, uint64_t seed, uint64_t step, gm_buffers inputs, gm_buffers outputs, gm_buffers states, gm_buffers nexts, gm_f64s report, uint32_t threads);
+
+/* work: when each rank is done with the collective of the plan (of any rank), if rank i begins at ready[i] (none: at 0): seconds in finish[ranks]; uplink and downlink in bytes per second, one a rank or one for all, delay[from][to] in seconds one way; native/collective/simulate.h has the model */
+GM_API int32_t gm_collective_simulate(uint32_t plan, gm_f64s ready, gm_f64s uplink, gm_f64s downlink, gm_f64s delay, double frame_seconds, double coding_seconds_per_byte, gm_f64s finish);
 
 /* sync: JSON: [[first element, elements], ...], what of the output of an operation that failed lately is final */
 GM_API int32_t gm_collective_finished(uint32_t endpoint, uint64_t operation, gm_text_out* result);

@@ -104,6 +104,19 @@ test("a schedule's order, weights, islands and held ranges are by rank of the vi
   assert.match((await wrong).message, /^order is 0, 1, 2, 2; allowed: every rank from 0 to 3 once/);
 });
 
+test("the codec on the way down and the owner's feedback: their decay in the plan, their memory in the call", async () => {
+  const { reducer, calls } = makeReducer();
+  const owner = { state: new Float32Array(3), next: new Float32Array(3), decay: 0.9 };
+  await reducer.allReduce({ ...common, collective: "direct", codec: "eden", down: "int4_block", owner });
+  const { plan, state, next } = calls[0]!;
+  assert.equal([plan.request.down, plan.request.ownerDecay], ["int4_block", 0.9]);
+  assert.is(state, owner.state);
+  assert.is(next, owner.next);
+  await reducer.allReduce({ ...common, collective: "gather_mean", codec: "topk" });
+  const { down, ownerDecay, collective } = calls[1]!.plan.request;
+  assert.equal([collective, down, ownerDecay, calls[1]!.state], ["gather_mean", null, null, undefined]);
+});
+
 test("16-bit tensors, and tensors that are not alike", async () => {
   const { reducer, calls } = makeReducer();
   const half = (dtype: "fp16" | "bf16") => ({ dtype, data: new Uint16Array(3) });

@@ -59,6 +59,7 @@ static void stateless_functions_refuse(void) {
   gm_buffers list = {hollow, 1};
   uint32_t codec = 0;
   gm_text_out out;
+  int32_t indices[2];
   hollow[0] = kNoBytes;
   REFUSED(gm_version(NULL), "result");
   REFUSED(gm_capabilities(NULL), "result");
@@ -85,6 +86,9 @@ static void stateless_functions_refuse(void) {
   REFUSED(gm_random_uniform(1, 1, 0, kNoFloats), "target");
   REFUSED(gm_random_uniform(1, 1, UINT64_MAX, some), "first");
   REFUSED(gm_random_normal(1, 1, 0, -1.0, some), "deviation");
+  REFUSED(gm_sample_indices(1, 1, 4, kNoIntegers), "target");
+  REFUSED(gm_sample_indices(1, 1, (UINT64_C(1) << 31) + 1, (gm_i32s){indices, 1}), "elements");
+  REFUSED(gm_sample_indices(1, 1, 1, (gm_i32s){indices, 2}), "target has 2 elements");
   REFUSED(gm_digest(kNoBuffers, &out), "buffers");
   REFUSED(gm_digest(list, &out), "buffers[0]");
   REFUSED(gm_all_finite(kNoFloats, NULL), "source");
@@ -94,12 +98,13 @@ static void stateless_functions_refuse(void) {
 }
 
 static const gm_f64s kNoNumbers = {NULL, 0};
+static const gm_f32s kNoFeedback = {NULL, 0};
 static const gm_i32s kNone = {NULL, 0};
 
 // A plan of the first `arguments`, the rest as in a mean of fp32.
 static int32_t plan(uint32_t collective, uint32_t rank, uint32_t codec, uint32_t dtype, uint32_t reduction,
                     uint32_t* result) {
-  return gm_plan_create(collective, 2, rank, 0, 4, codec, 4, dtype, reduction, kNoNumbers, text(""), 0,
+  return gm_plan_create(collective, 2, rank, 0, 4, codec, -1, -1, 4, dtype, reduction, kNoNumbers, text(""), 0,
                         kNone, kNoNumbers, result);
 }
 
@@ -115,8 +120,14 @@ static void plans_refuse(void) {
   REFUSED(plan(0, 0, 0, 0, 4, &handle), "reduction is 4");
   REFUSED(plan(0, 0, 0, 0, 2, &handle), "weights");
   REFUSED(plan(0, 0, 0, 0, 0, NULL), "result");
-  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, 4, 0, 0, kNoNumbers, text(""), 0, kNone, half, &handle), "held");
-  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, 4, 0, 0, kNoNumbers, text(""), 0, kNone, held, &handle),
+  REFUSED(gm_plan_create(1, 2, 0, 0, 4, 0, 99, -1, 4, 0, 0, kNoNumbers, text(""), 0, kNone, kNoNumbers, &handle),
+          "down is 99");
+  REFUSED(gm_plan_create(1, 2, 0, 0, 4, 0, -2, -1, 4, 0, 0, kNoNumbers, text(""), 0, kNone, kNoNumbers, &handle),
+          "down is -2");
+  REFUSED(gm_plan_create(1, 2, 0, 0, 4, 0, -1, 2, 4, 0, 0, kNoNumbers, text(""), 0, kNone, kNoNumbers, &handle),
+          "owner_decay is 2");
+  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, -1, -1, 4, 0, 0, kNoNumbers, text(""), 0, kNone, half, &handle), "held");
+  REFUSED(gm_plan_create(0, 2, 0, 0, 4, 0, -1, -1, 4, 0, 0, kNoNumbers, text(""), 0, kNone, held, &handle),
           "held[0]");
   CHECK(plan(0, 0, 0, 0, 0, &handle) == GM_OK);
   out.data = NULL;
@@ -128,6 +139,43 @@ static void plans_refuse(void) {
   REFUSED(gm_plan_cost(handle, NULL), "result");
   CHECK(gm_plan_free(handle) == GM_OK && gm_plan_free(handle) == GM_OK);
   CHECK(gm_plan_cost(handle, &out) == GM_CLOSED);
+}
+
+// Two ranks of a mean of four floats, whose memory is `floats`: inputs, then outputs.
+static void local_refuses(void) {
+  uint32_t handles[2] = {0, 0};
+  float floats[16] = {1, 2, 3, 4, 3, 4, 5, 6, 0};
+  double listed[2], unheard[2] = {1e6, 0.5}, sent[2], delays[4] = {0, 0.1, 0.1, 0};
+  double rate = 4, seconds[2], ready[1] = {0};
+  gm_bytes memory[4];
+  const gm_buffers inputs = {memory, 2}, outputs = {memory + 2, 2};
+  const gm_buffers one = {memory, 1}, hollow = {NULL, 2}, none = {NULL, 0};
+  const gm_f64s plans = {listed, 2}, unknown = {unheard, 2}, report = {sent, 2}, short_report = {sent, 1};
+  const gm_f64s delay = {delays, 4}, rates = {&rate, 1}, finish = {seconds, 2}, half = {ready, 1};
+  gm_text_out out;
+  for (uint32_t rank = 0; rank < 2; ++rank) {
+    CHECK(plan(1, rank, 0, 0, 0, &handles[rank]) == GM_OK);
+    listed[rank] = handles[rank];
+  }
+  for (int at = 0; at < 4; ++at) memory[at].data = (uint8_t*)(floats + 4 * at), memory[at].length = 16;
+  CHECK(gm_collective_run_local(unknown, 1, 1, inputs, outputs, none, none, report, 1) == GM_CLOSED);
+  REFUSED(gm_collective_run_local(plans, 1, 1, hollow, outputs, none, none, report, 1), "inputs");
+  REFUSED(gm_collective_run_local(plans, 1, 1, inputs, one, none, none, report, 1), "outputs holds 1");
+  REFUSED(gm_collective_run_local(plans, 1, 1, inputs, inputs, none, none, report, 1), "overlap");
+  REFUSED(gm_collective_run_local(plans, 1, 1, inputs, outputs, inputs, none, report, 1), "states holds 2");
+  REFUSED(gm_collective_run_local(plans, 1, 1, inputs, outputs, none, none, short_report, 1), "report has 1");
+  REFUSED(gm_collective_run_local(plans, 1, 1, inputs, outputs, none, none, report, 0), "threads is 0");
+  REFUSED(gm_collective_run_local(plans, 1, (uint64_t)1 << 40, inputs, outputs, none, none, report, 1), "step");
+  CHECK(gm_collective_run_local(plans, 1, 1, inputs, outputs, none, none, report, 1) == GM_OK);
+  CHECK(floats[8] == 2 && floats[15] == 5 && sent[0] == 16 && sent[1] == 16);
+  REFUSED(gm_collective_simulate(handles[0], half, rates, rates, delay, 0, 0, finish), "ready");
+  REFUSED(gm_collective_simulate(handles[0], kNoNumbers, kNoNumbers, rates, delay, 0, 0, finish), "uplink");
+  REFUSED(gm_collective_simulate(handles[0], kNoNumbers, rates, rates, rates, 0, 0, finish), "delay has 1");
+  REFUSED(gm_collective_simulate(handles[0], kNoNumbers, rates, rates, delay, 0, 0, half), "finish has 1");
+  CHECK(gm_collective_simulate(handles[0], kNoNumbers, rates, rates, delay, 0, 0, finish) == GM_OK);
+  CHECK(seconds[0] == seconds[1] && seconds[0] > 2 * (8 / 4 + 0.1));
+  REFUSED(gm_codec_parts(999999, 1, &out), "codec");
+  REFUSED(gm_codec_parts(0, 1, NULL), "result");
 }
 
 static void graphs_refuse(void) {
@@ -159,6 +207,12 @@ static void graphs_refuse(void) {
   CHECK(gm_graph_close(graph) == GM_CLOSED && gm_graph_profile(graph, NULL) == GM_CLOSED);
 }
 
+static int32_t run(uint32_t endpoint, uint32_t plan, gm_i32s links, uint64_t operation, gm_bytes input, gm_bytes output,
+                   gm_f64s report) {
+  return gm_collective_run(endpoint, plan, links, operation, 0, 1, 1000, true, input, output, kNoFeedback, kNoFeedback,
+                           report, 0, never, NULL);
+}
+
 static void endpoints_refuse(void) {
   uint8_t secret[32] = {1}, other[32] = {2};
   const gm_bytes key = {secret, 32}, key2 = {other, 32}, small = {secret, 31};
@@ -185,17 +239,12 @@ static void endpoints_refuse(void) {
   REFUSED(gm_endpoint_dial(endpoint, text("::1"), 1, key, key, key2, 1, 1000, 0, &link, NULL, NULL), "done");
   REFUSED(gm_endpoint_fault(endpoint, 1, 1, 0), "signal");
   REFUSED(gm_link_ready(endpoint, 1, 1000, 0, NULL, NULL), "done");
-  CHECK(gm_collective_run(endpoint, 1 << 30, links, 1, 0, 1, 1000, true, here, there, report, 0, never, NULL) ==
-        GM_CLOSED);
+  CHECK(run(endpoint, 1 << 30, links, 1, here, there, report) == GM_CLOSED);
   CHECK(plan(0, 0, 0, 0, 0, &handle) == GM_OK);
-  REFUSED(gm_collective_run(endpoint, handle, kNoIntegers, 1, 0, 1, 1000, true, here, there, report, 0, never, NULL),
-          "links");
-  REFUSED(gm_collective_run(endpoint, handle, links, 1, 0, 1, 1000, true, kNoBytes, there, report, 0, never, NULL),
-          "input");
-  REFUSED(gm_collective_run(endpoint, handle, links, 1, 0, 1, 1000, true, here, here, report, 0, never, NULL),
-          "overlap");
-  REFUSED(gm_collective_run(endpoint, handle, links, 0, 0, 1, 1000, true, here, there, report, 0, never, NULL),
-          "operation is 0");
+  REFUSED(run(endpoint, handle, kNoIntegers, 1, here, there, report), "links");
+  REFUSED(run(endpoint, handle, links, 1, kNoBytes, there, report), "input");
+  REFUSED(run(endpoint, handle, links, 1, here, here, report), "overlap");
+  REFUSED(run(endpoint, handle, links, 0, here, there, report), "operation is 0");
   REFUSED(gm_collective_finished(endpoint, 1, &out), "operation is 1");
   REFUSED(gm_link_probe(endpoint, 1, 0, 1, 1, 1000, kNoNumbers, 0, never, NULL), "result");
   CHECK(gm_link_use(endpoint, 99, 1) == GM_CLOSED);
@@ -209,6 +258,7 @@ int main(void) {
   stateless_functions_refuse();
   graphs_refuse();
   plans_refuse();
+  local_refuses();
   endpoints_refuse();
   printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

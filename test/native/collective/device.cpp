@@ -62,6 +62,45 @@ TEST("tensors on a device, on the host, or on either: the same bytes, inputs int
   CHECK(twins >= 1);
 }
 
+TEST("two codecs, an owner's feedback and a mean of whole tensors: the same bytes on a device") {
+  std::mt19937_64 random(check::seed());
+  const auto device = open_device();
+  Group swarm(3);
+  const struct {
+    const char *collective, *up, *down;
+    double decay;
+  } cases[] = {{"direct", "int8_block", "int4_block:block=32", -1},
+               {"direct", "int4_block", "int8_block", 0.5},
+               {"direct", "fp32", "int4_block", 1},
+               {"direct", "int8_block", "fp32", -1},
+               {"gather_mean", "int8_block", nullptr, -1},
+               {"gather_mean", "fp32", nullptr, -1}};
+  uint64_t id = 0;
+  for (const auto& [collective, up, down, decay] : cases) {
+    uint32_t number = 0;
+    while (collective_name(number) != std::string(collective)) ++number;
+    const auto inputs = random_inputs(3, 2000, random);
+    Call call{.collective = number, .codec = codec_find(up), .segment = 256};
+    call.device = device;
+    call.owner_decay = decay;
+    if (down != nullptr) call.down = codec_find(down);
+    if (decay >= 0) call.state = random_floats(2000, random);
+    call.id = ++id;
+    const auto host = swarm.run(call, inputs);
+    for (const uint32_t on_device : {7u, 2u}) {
+      call.id = ++id;
+      call.on_device = on_device;
+      const auto results = swarm.run(call, inputs);
+      for (size_t rank = 0; rank < 3; ++rank) {
+        const std::string where = std::string(collective) + " " + up + ", on " + std::to_string(on_device);
+        CHECK_THAT(static_cast<bool>(results[rank].status), where + ": " + results[rank].status.message());
+        CHECK_THAT(same_bytes(results[rank].output, host[0].output), where);
+        CHECK_THAT(same_bytes(results[rank].next, host[rank].next), where);
+      }
+    }
+  }
+}
+
 TEST("a rank that is lost ends a device's operation, and the next one runs") {
   std::mt19937_64 random(check::seed());
   const auto device = open_device();

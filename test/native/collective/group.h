@@ -64,7 +64,7 @@ inline Status dial(Endpoint& from, uint32_t port, const LinkSecrets& secrets, ui
 
 struct Result {
   Status status;
-  std::vector<float> input, output;
+  std::vector<float> input, output, next;
   std::array<double, kReportLength> report{};
 };
 
@@ -90,6 +90,9 @@ struct Call {
   std::vector<uint32_t> islands{};
   std::vector<std::vector<Range>> held{};
   std::vector<float> output{};  // what it holds before; default -77
+  const Codec* down = nullptr;
+  double owner_decay = -1;
+  std::vector<float> state{};  // of every owner's chunk, where there is a decay
 };
 
 inline ScheduleRequest request_of(const Call& call, uint32_t ranks, uint32_t rank, uint64_t elements) {
@@ -106,7 +109,9 @@ inline ScheduleRequest request_of(const Call& call, uint32_t ranks, uint32_t ran
           .topology = call.topology,
           .round = call.round,
           .islands = call.islands,
-          .held = call.held};
+          .held = call.held,
+          .down = call.down,
+          .owner_decay = call.owner_decay};
 }
 
 // Floats as the dtype's memory, and back.
@@ -171,11 +176,14 @@ class Group {
     if (links.empty()) links = links_[rank];
     struct Work : Result {
       std::vector<uint8_t> input_memory, output_memory;
+      std::vector<float> state;
     };
     auto result = std::make_shared<Work>();
     auto promise = std::make_shared<std::promise<Result>>();
     auto future = promise->get_future();
     result->input = std::move(input);
+    result->state = call.state;
+    result->next.assign(call.state.size(), -77.0f);
     result->output = call.output;
     if (call.output.empty()) result->output.assign(result->input.size(), -77.0f);
     result->input_memory = memory_of(call.dtype, result->input);
@@ -199,6 +207,8 @@ class Group {
                            .device = on_device ? call.device : nullptr,
                            .input = on_device ? device_input : result->input_memory.data(),
                            .output = on_device ? device_output : result->output_memory.data(),
+                           .state = result->state.data(),
+                           .next = result->next.data(),
                            .report = result->report.data(),
                            .limit_ms = call.limit_ms,
                            .cancel = call.cancel,

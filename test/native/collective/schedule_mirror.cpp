@@ -66,7 +66,7 @@ TEST(
     "writer") {
   schedule_world::Random random(check::seed());
   for (const char* name : {"ring", "direct", "broadcast", "halving_doubling", "tree_broadcast", "tree_reduce",
-                           "reduce_scatter", "all_gather", "mix", "hierarchical"})
+                           "reduce_scatter", "all_gather", "mix", "hierarchical", "gather_mean"})
     for (const uint32_t ranks : {1u, 2u, 5u, 8u})
       for (uint32_t rank = 0; rank < ranks; ++rank) {
         ScheduleRequest request{.collective = schedule_world::id_of(name),

@@ -34,10 +34,13 @@ class Checker {
       if (remote && !tags.insert({step.kind, step.peer, step.tag}).second) return "a tag is used twice";
       for (const Region& source : step.sources)
         if (!inside(source)) return "a source lies outside of its memory";
-      if (writes(step) && (!inside(step.target) || step.target.space == Space::input))
-        return "a target lies outside of its memory or in the input";
-      if (step.first % request_.codec->traits.block_elements != 0)
-        return "coded elements begin inside a block";
+      if (writes(step) &&
+          (!inside(step.target) || step.target.space == Space::input || step.target.space == Space::state))
+        return "a target lies outside of its memory or in what is only read";
+      for (const Region& source : step.sources)
+        if (!own_chunk(source)) return "a source is the feedback of another's chunk";
+      if (writes(step) && !own_chunk(step.target)) return "a target is the feedback of another's chunk";
+      if (step.first % request_.block_elements() != 0) return "coded elements begin inside a block";
     }
     return "";
   }
@@ -63,16 +66,21 @@ class Checker {
 
  private:
   bool inside(const Region& region) const {
-    const Range extent = region_extent(*request_.codec, region);
-    const bool tensor = region.space == Space::input || region.space == Space::output;
-    return extent.begin + extent.elements <= (tensor ? request_.elements : schedule_.staging_bytes);
+    const Range extent = region_extent(wires_of(request_), region);
+    return extent.begin + extent.elements <=
+           (is_scratch(region.space) ? schedule_.staging_bytes : request_.elements);
+  }
+  bool own_chunk(const Region& region) const {
+    if (region.space != Space::state && region.space != Space::next) return true;
+    const Range own = chunk_range(request_.elements, request_.block_elements(), request_.ranks, rank_);
+    return region.offset >= own.begin && region.offset + region.elements <= own.begin + own.elements;
   }
   bool overlap(const Region& a, const Region& b) const {
     const auto memory = [](const Region& region) {
-      return region.space == Space::floats ? Space::staging : region.space;
+      return is_scratch(region.space) ? Space::staging : region.space;
     };
     return memory(a) == memory(b) && a.elements > 0 && b.elements > 0 &&
-           !apart(region_extent(*request_.codec, a), region_extent(*request_.codec, b));
+           !apart(region_extent(wires_of(request_), a), region_extent(wires_of(request_), b));
   }
   bool clash(const Step& a, const Step& b) const {
     if (writes(a) && writes(b) && overlap(a.target, b.target)) return true;

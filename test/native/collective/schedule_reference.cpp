@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "numeric/convert.h"
 #include "numeric/half.h"
@@ -18,23 +19,17 @@ class Reference {
  public:
   Reference(const ScheduleRequest& request, const std::vector<Values>& inputs)
       : request_(request), inputs_(inputs), own_(request.codec->spec == dtype_name(request.dtype)) {
-    double sum = 0;
-    for (const double weight : request.weights) sum += weight;
     for (uint32_t rank = 0; rank < request.ranks; ++rank) {
-      Values values = inputs[rank];
-      if (request.reduction == Reduction::weighted_mean) {
-        const auto factor = static_cast<float>(request.weights[rank] * request.ranks / sum);
-        for (float& x : values) x = exact::canonical(exact::mul(x, factor));
-      }
-      products_.push_back(values);
-      for (float& x : values) x = round(x);
-      terms_.push_back(own_ ? values : products_.back());
+      products_.push_back(weighted(rank, request.ranks));
+      terms_.push_back(as_wire(products_.back()));
     }
   }
 
   Values by_name(const std::string& name, uint32_t rank) const {
     if (name == "ring") return request_.ranks == 1 && own_ ? inputs_[0] : ring();
-    if (name == "direct" || name == "reduce_scatter") return direct(terms_);
+    if (name == "direct") return direct(contributed());
+    if (name == "gather_mean") return rounded(mean_of_decoded());
+    if (name == "reduce_scatter") return direct(terms_);
     if (name == "broadcast" || name == "tree_broadcast") return coded(inputs_[request_.root], request_.root);
     if (name == "halving_doubling") return request_.ranks == 1 ? inputs_[0] : halving();
     if (name == "tree_reduce") return request_.ranks == 1 ? inputs_[0] : tree();
@@ -43,10 +38,82 @@ class Reference {
     return hierarchical();
   }
   Range chunk(uint32_t parts, uint32_t part) const {
-    return chunk_range(request_.elements, request_.codec->traits.block_elements, parts, part);
+    return chunk_range(request_.elements, request_.block_elements(), parts, part);
+  }
+
+  // direct with another codec on the way down: what all decode, and what stays with the owner of each
+  // element.
+  struct Recoded {
+    Values decoded, residue;
+  };
+  Recoded recoded(const std::vector<Values>& states) const {
+    Values sent = mean_of_decoded();
+    for (uint32_t owner = 0; owner < request_.ranks && request_.feeds_back(); ++owner) {
+      const Range own = chunk(request_.ranks, owner);
+      for (uint64_t at = own.begin; at < own.begin + own.elements; ++at)
+        sent[at] = exact::canonical(
+            exact::fma(static_cast<float>(request_.owner_decay), states[owner][at], sent[at]));
+    }
+    const Codec& down = request_.down_codec();
+    const Values decoded = decode(encode(sent, kMeanRank, 0, down), sent.size(), kMeanRank, 0, down);
+    for (size_t at = 0; at < sent.size(); ++at)
+      sent[at] = std::isfinite(decoded[at]) ? exact::canonical(exact::fma(-1.0f, decoded[at], sent[at])) : 0;
+    return {decoded, sent};
+  }
+  Values rounded(Values values) const {
+    for (float& x : values) {
+      if (request_.reduction == Reduction::sum)
+        x = exact::canonical(exact::mul(x, static_cast<float>(request_.ranks)));
+      x = round(x);
+    }
+    return values;
   }
 
  private:
+  Values weighted(uint32_t rank, uint32_t shares) const {
+    Values values = inputs_[rank];
+    if (request_.reduction != Reduction::weighted_mean) return values;
+    double sum = 0;
+    for (const double weight : request_.weights) sum += weight;
+    const auto factor = static_cast<float>(request_.weights[rank] * shares / sum);
+    for (float& x : values) x = exact::canonical(exact::mul(x, factor));
+    return values;
+  }
+  Values as_wire(Values values) const {
+    for (float& x : values) x = own_ ? round(x) : x;
+    return values;
+  }
+  // Of those that take part: not of ranks with weight 0.
+  std::vector<Values> contributed() const {
+    std::vector<uint32_t> ranks;
+    for (uint32_t rank = 0; rank < request_.ranks; ++rank)
+      if (request_.weights.empty() || request_.weights[rank] != 0) ranks.push_back(rank);
+    std::vector<Values> terms;
+    for (const uint32_t rank : ranks)
+      terms.push_back(as_wire(weighted(rank, static_cast<uint32_t>(ranks.size()))));
+    return terms;
+  }
+  Values mean_of_decoded() const {
+    const std::vector<Values> terms = contributed();
+    std::vector<Values> decoded;
+    for (uint32_t place = 0; place < terms.size(); ++place)
+      decoded.push_back(decode(encode(terms[place], place), terms[place].size(), place));
+    Values mean = decoded[0];
+    for (size_t at = 0; at < mean.size(); ++at) {
+      if (request_.codec->traits.exact_sum) {
+        std::vector<float> numbers;
+        for (const Values& values : decoded) numbers.push_back(values[at]);
+        mean[at] =
+            exact::canonical(static_cast<float>(exact_sum(numbers) / static_cast<double>(decoded.size())));
+        continue;
+      }
+      for (size_t place = 1; place < decoded.size(); ++place)
+        mean[at] = exact::canonical(exact::add(mean[at], decoded[place][at]));
+      mean[at] = exact::canonical(exact::div(mean[at], static_cast<float>(decoded.size())));
+    }
+    return mean;
+  }
+
   float round(float x) const {
     if (request_.dtype == Dtype::fp32) return x;
     return request_.dtype == Dtype::fp16 ? half::from_fp16(half::to_fp16(x))
@@ -66,17 +133,21 @@ class Reference {
   }
 
   Wire encode(const Values& values, uint32_t coder, uint64_t first = 0) const {
-    Wire wire(request_.codec->bytes(values.size()));
-    codec_loops(*request_.codec)
-        .encode(request_.codec->options, {schedule_world::kSeed, schedule_world::kStep, first, coder},
-                values.data(), values.size(), wire.data());
+    return encode(values, coder, first, *request_.codec);
+  }
+  Wire encode(const Values& values, uint32_t coder, uint64_t first, const Codec& codec) const {
+    Wire wire(codec.bytes(values.size()));
+    codec_loops(codec).encode(codec.options, {schedule_world::kSeed, schedule_world::kStep, first, coder},
+                              values.data(), values.size(), wire.data());
     return wire;
   }
   Values decode(const Wire& wire, size_t elements, uint32_t coder, uint64_t first = 0) const {
+    return decode(wire, elements, coder, first, *request_.codec);
+  }
+  Values decode(const Wire& wire, size_t elements, uint32_t coder, uint64_t first, const Codec& codec) const {
     Values values(elements);
-    codec_loops(*request_.codec)
-        .decode(request_.codec->options, {schedule_world::kSeed, schedule_world::kStep, first, coder},
-                wire.data(), elements, values.data());
+    codec_loops(codec).decode(codec.options, {schedule_world::kSeed, schedule_world::kStep, first, coder},
+                              wire.data(), elements, values.data());
     return values;
   }
   Values coded(const Values& values, uint32_t coder) const {
@@ -104,13 +175,7 @@ class Reference {
     codec_loops(*request_.codec)
         .mean(request_.codec->options, {schedule_world::kSeed, schedule_world::kStep, 0, kMeanRank},
               pointers.data(), static_cast<uint32_t>(terms.size()), request_.elements, mean.data());
-    result = decode(mean, result.size(), kMeanRank);
-    for (float& x : result) {
-      if (request_.reduction == Reduction::sum)
-        x = exact::canonical(exact::mul(x, static_cast<float>(request_.ranks)));
-      x = round(x);
-    }
-    return result;
+    return rounded(decode(mean, result.size(), kMeanRank));
   }
 
   Values ring() const {
@@ -230,12 +295,64 @@ class Reference {
   std::vector<Values> products_, terms_;  // contributions, and as they are in a wire of the tensor's own
 };
 
+std::vector<Expected> expected_recoded(const ScheduleRequest& request, const Reference& reference,
+                                       const std::vector<std::vector<float>>& states) {
+  const Reference::Recoded recoded = reference.recoded(states);
+  std::vector<Expected> all;
+  for (uint32_t rank = 0; rank < request.ranks; ++rank) {
+    Expected one{reference.rounded(recoded.decoded), {0, request.elements}};
+    if (request.feeds_back()) {
+      const Range own = reference.chunk(request.ranks, rank);
+      one.next.assign(request.elements, schedule_world::World::kJunk);
+      std::copy_n(recoded.residue.begin() + static_cast<std::ptrdiff_t>(own.begin), own.elements,
+                  one.next.begin() + static_cast<std::ptrdiff_t>(own.begin));
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
 }  // namespace
 
-std::vector<Expected> expected(const ScheduleRequest& request,
-                               const std::vector<std::vector<float>>& inputs) {
+// Shewchuk's: what each addition loses is kept, in numbers that do not overlap; from the largest down they
+// add to the nearest double, but for a tie, which the next one breaks (as in Python's fsum).
+double exact_sum(const std::vector<float>& numbers) {
+  double plain = -0.0;
+  for (const float number : numbers) plain += static_cast<double>(number);
+  if (!std::isfinite(plain)) return plain;
+  std::vector<double> parts;
+  for (const float number : numbers) {
+    double x = static_cast<double>(number);
+    size_t kept = 0;
+    for (double y : parts) {
+      if (std::abs(x) < std::abs(y)) std::swap(x, y);
+      const double high = x + y, low = y - (high - x);
+      if (low != 0) parts[kept++] = low;
+      x = high;
+    }
+    parts.resize(kept);
+    parts.push_back(x);
+  }
+  double sum = parts.back(), low = 0;
+  parts.pop_back();
+  while (!parts.empty() && low == 0) {
+    const double before = sum, next = parts.back();
+    parts.pop_back();
+    sum = before + next;
+    low = next - (sum - before);
+  }
+  if (!parts.empty() && ((low < 0) == (parts.back() < 0))) {
+    const double twice = 2 * low, up = sum + twice;
+    if (up - sum == twice) sum = up;
+  }
+  return sum == 0 ? (plain == 0 ? plain : 0.0) : sum;
+}
+
+std::vector<Expected> expected(const ScheduleRequest& request, const std::vector<std::vector<float>>& inputs,
+                               const std::vector<std::vector<float>>& states) {
   const Reference reference(request, inputs);
   const std::string name = collective_name(request.collective);
+  if (request.recodes()) return expected_recoded(request, reference, states);
   std::vector<Expected> all;
   for (uint32_t rank = 0; rank < request.ranks; ++rank) {
     Expected one{rank == 0 || name == "mix" ? reference.by_name(name, rank) : all[0].values,

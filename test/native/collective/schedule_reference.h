@@ -10,9 +10,14 @@ using namespace gradmesh;
 struct Expected {
   std::vector<float> values;  // of the rank's output
   Range part;                 // what of it means anything
+  std::vector<float> next{};  // of a request that feeds back: World::kJunk outside of the rank's chunk
 };
 
-// By rank. inputs: by rank, [elements], each a value of the dtype. request.rank is ignored.
-std::vector<Expected> expected(const ScheduleRequest& request, const std::vector<std::vector<float>>& inputs);
+// By rank. inputs, states: by rank, [elements], inputs each a value of the dtype. request.rank is ignored.
+std::vector<Expected> expected(const ScheduleRequest& request, const std::vector<std::vector<float>>& inputs,
+                               const std::vector<std::vector<float>>& states = {});
+
+// The sum of numbers, rounded once to the nearest double; Inf or NaN where one of them is.
+double exact_sum(const std::vector<float>& numbers);
 
 }  // namespace schedule_reference

@@ -1,4 +1,5 @@
 // What a request may not be: the message begins with the field that is wrong.
+#include <cmath>
 #include <functional>
 
 #include "schedule_world.h"
@@ -87,6 +88,39 @@ TEST("weights belong to weighted_mean, topologies to mix, islands to hierarchica
                 [](auto& request) { request.collective = schedule_world::id_of("direct"); });
 }
 
+TEST("a codec on the way down belongs to direct, feedback to a contractive one") {
+  ScheduleRequest good = request_for("direct", "eden:bits=1");
+  good.down = codec_find("int4_block");
+  good.owner_decay = 1;
+  const auto become = [](const char* collective) {
+    return [=](auto& request) { request.collective = schedule_world::id_of(collective); };
+  };
+  check_refused(good, "down is int4_block", become("gather_mean"));
+  check_refused(good, "owner_decay is 1", [&](auto& request) {
+    become("reduce_scatter")(request);
+    request.down = nullptr;
+  });
+  check_refused(good, "owner_decay is 1.5", [](auto& request) { request.owner_decay = 1.5; });
+  check_refused(good, "owner_decay is nan", [](auto& request) { request.owner_decay = std::nan(""); });
+  check_refused(good, "down is eden", [](auto& request) { request.down = codec_find("eden"); });
+  check_refused(good, "codec is eden", [](auto& request) { request.down = nullptr; });
+  check_refused(good, "reduction is sum", [](auto& request) { request.reduction = Reduction::sum; });
+  check_refused(good, "held is", [](auto& request) { request.held.resize(4); });
+  check_refused(good, "codec is eden:bits=1 and down is dct_topk", [](auto& request) {
+    request.down =
+        codec_find("dct_topk:rows=65536,columns=4001");  // whole blocks of both take too many elements
+  });
+  ScheduleRequest largest = request_for("direct", "fp32");
+  largest.down = codec_find("int4_block");
+  check_refused(largest, "reduction is max", [](auto& request) { request.reduction = Reduction::max; });
+  // The codec on its way up again is as none.
+  ScheduleRequest same = request_for("direct", "int8_block");
+  Schedule plain, named;
+  CHECK(static_cast<bool>(write_schedule(same, &plain)));
+  same.down = same.codec;
+  CHECK(static_cast<bool>(write_schedule(same, &named)) && named.steps.size() == plain.steps.size());
+}
+
 TEST("held ranges lie in the tensor, ascend and are of a collective that can be salvaged") {
   ScheduleRequest good = request_for("direct", "fp32");
   good.held = {{{0, 10}, {10, 20}}, {{90, 10}}, {}, {}};
@@ -115,6 +149,10 @@ TEST("the fingerprint of details tells requests apart, and only by them") {
   differs([](auto& other) { other.topology = "ring"; });
   differs([](auto& other) { other.islands = {1, 2}; });
   differs([](auto& other) { other.held = {{{1, 2}}, {}}; });
+  differs([](auto& other) { other.down = codec_find("int4_block"); });
+  differs([](auto& other) { other.down = codec_find("bf16"); });
+  differs([](auto& other) { other.owner_decay = 0; });
+  differs([](auto& other) { other.owner_decay = 0.5; });
   differs([](auto& other) { other.held = {{}, {{1, 2}}}; });
 }
 

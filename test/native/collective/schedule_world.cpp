@@ -22,6 +22,9 @@ std::string describe(const ScheduleRequest& request) {
                      reduction_name(request.reduction) + " segment " +
                      std::to_string(request.segment_elements) + " root " + std::to_string(request.root) +
                      " " + request.topology;
+  if (request.down != nullptr) text += " down " + request.down->spec;
+  if (request.feeds_back()) text += " owner_decay " + std::to_string(request.owner_decay);
+  for (const double weight : request.weights) text += " weight " + std::to_string(weight);
   for (const uint32_t leader : request.islands) text += " island " + std::to_string(leader);
   return text;
 }
@@ -52,8 +55,13 @@ std::vector<float> from_memory(Dtype dtype, const std::vector<uint8_t>& memory) 
   return values;
 }
 
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
 World::World(const ScheduleRequest& request, std::vector<std::vector<uint8_t>> inputs,
-             std::vector<std::vector<uint8_t>> outputs)
+             std::vector<std::vector<uint8_t>> outputs, std::vector<std::vector<float>> states)
     : request_(request), ranks_(request.ranks) {
   for (uint32_t who = 0; who < request.ranks; ++who) {
     Rank& rank = ranks_[who];
@@ -67,12 +75,13 @@ World::World(const ScheduleRequest& request, std::vector<std::vector<uint8_t>> i
     if (!outputs.empty()) rank.output = std::move(outputs[who]);
     rank.staging.assign(rank.schedule->staging_bytes / 8 + 8, ~uint64_t{0});
     const auto address = reinterpret_cast<uintptr_t>(rank.staging.data());
-    const Buffers buffers{rank.input.data(), rank.output.data(),
-                          reinterpret_cast<uint8_t*>((address + 63) / 64 * 64), nullptr};
-    rank.executor = std::make_unique<Executor>(
-        rank.schedule,
-        Executor::Arguments{request.codec, request.dtype, request.reduction, request.ranks, kSeed, kStep},
-        buffers);
+    if (!states.empty()) rank.state = std::move(states[who]);
+    rank.next.assign(request.feeds_back() ? request.elements : 0, kJunk);
+    const Buffers buffers{
+        rank.input.data(), rank.output.data(), reinterpret_cast<uint8_t*>((address + 63) / 64 * 64),
+        rank.state.data(), rank.next.data(),   nullptr};
+    rank.executor =
+        std::make_unique<Executor>(rank.schedule, Executor::arguments_of(request, kSeed, kStep), buffers);
     rank.depth.resize(rank.schedule->steps.size());
     for (uint32_t index = 0; index < rank.depth.size(); ++index) {
       const Step& step = rank.schedule->steps[index];
@@ -171,16 +180,21 @@ std::string World::run(Random& random, uint64_t steps) {
 }
 
 std::unique_ptr<World> check_world(const ScheduleRequest& request, std::vector<std::vector<uint8_t>> inputs,
-                                   Random& random, std::vector<std::vector<uint8_t>> outputs) {
+                                   Random& random, std::vector<std::vector<uint8_t>> outputs,
+                                   std::vector<std::vector<float>> states) {
   const auto before = inputs;
-  auto world = std::make_unique<World>(request, std::move(inputs), std::move(outputs));
+  const auto states_before = states;
+  auto world = std::make_unique<World>(request, std::move(inputs), std::move(outputs), std::move(states));
   std::string fault = world->problem();
   if (fault.empty()) fault = world->run(random);
   CHECK_THAT(fault.empty(), fault + ": " + describe(request));
   // Longest where every rank has a chunk.
-  const bool whole = request.elements >= uint64_t{request.ranks} * request.codec->traits.block_elements;
+  const bool whole = request.elements >= uint64_t{request.ranks} * request.block_elements();
   for (uint32_t rank = 0; rank < request.ranks && fault.empty(); ++rank) {
     CHECK_THAT(world->input(rank) == before[rank], "an input was written: " + describe(request));
+    if (!states_before.empty())
+      CHECK_THAT(same_bits(world->state(rank), states_before[rank]),
+                 "a state was written: " + describe(request));
     ScheduleRequest own = request;
     own.rank = rank;
     Cost cost;

@@ -24,11 +24,14 @@ std::string describe(const ScheduleRequest& request);
 std::vector<uint8_t> to_memory(Dtype dtype, const std::vector<float>& values);
 std::vector<float> from_memory(Dtype dtype, const std::vector<uint8_t>& memory);
 
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
+
 class World {
  public:
   // request.rank is ignored. inputs and outputs: by rank, in the dtype; outputs may be empty: junk.
+  // states: by rank, float32, of a request that feeds back.
   World(const ScheduleRequest& request, std::vector<std::vector<uint8_t>> inputs,
-        std::vector<std::vector<uint8_t>> outputs = {});
+        std::vector<std::vector<uint8_t>> outputs = {}, std::vector<std::vector<float>> states = {});
 
   // What is wrong with the schedules by themselves: tags, peers, waits, memory, races (of ranks whose steps
   // are few enough). Empty: nothing.
@@ -40,6 +43,10 @@ class World {
   const std::vector<bool>& done(uint32_t rank) const { return ranks_[rank].executor->done(); }
   const std::vector<uint8_t>& output(uint32_t rank) const { return ranks_[rank].output; }
   const std::vector<uint8_t>& input(uint32_t rank) const { return ranks_[rank].input; }
+  const std::vector<float>& state(uint32_t rank) const { return ranks_[rank].state; }
+  // Junk (kJunk) where nothing was written.
+  const std::vector<float>& next(uint32_t rank) const { return ranks_[rank].next; }
+  static constexpr float kJunk = -99.5f;
   uint64_t sent(uint32_t rank) const { return ranks_[rank].sent; }
   // The most frames, each sent because of the one before, that ended in any step.
   uint32_t latency() const { return latency_; }
@@ -54,6 +61,7 @@ class World {
   struct Rank {
     std::shared_ptr<const Schedule> schedule;
     std::vector<uint8_t> input, output;
+    std::vector<float> state, next;
     std::vector<uint64_t> staging;  // aligned as the executor wants it
     std::unique_ptr<Executor> executor;
     std::map<std::pair<uint32_t, uint64_t>, uint32_t> recvs;  // by peer and tag
@@ -78,6 +86,7 @@ class World {
 // Runs a request whole and checks everything that needs no reference: problem(), no deadlock, intact inputs,
 // bytes and latency as the cost says.
 std::unique_ptr<World> check_world(const ScheduleRequest& request, std::vector<std::vector<uint8_t>> inputs,
-                                   Random& random, std::vector<std::vector<uint8_t>> outputs = {});
+                                   Random& random, std::vector<std::vector<uint8_t>> outputs = {},
+                                   std::vector<std::vector<float>> states = {});
 
 }  // namespace schedule_world

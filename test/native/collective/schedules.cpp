@@ -5,6 +5,7 @@
 
 #include "../codec/int_block_reference.h"
 #include "collective/rows.h"
+#include "schedule_local.h"
 #include "schedule_reference.h"
 #include "schedule_world.h"
 
@@ -36,27 +37,55 @@ std::vector<std::vector<float>> draw_inputs(const ScheduleRequest& request, Rand
   return inputs;
 }
 
+// Residues of an owner, by rank; junk where a rank owns nothing, which nobody reads.
+std::vector<std::vector<float>> draw_states(const ScheduleRequest& request, Random& random) {
+  std::normal_distribution<float> normal(0, 0.1f);
+  std::vector<std::vector<float>> states(request.feeds_back() ? request.ranks : 0);
+  for (uint32_t rank = 0; rank < states.size(); ++rank) {
+    states[rank].assign(request.elements, schedule_world::World::kJunk);
+    const Range own = chunk_range(request.elements, request.block_elements(), request.ranks, rank);
+    for (uint64_t at = own.begin; at < own.begin + own.elements; ++at) states[rank][at] = normal(random);
+  }
+  return states;
+}
+
+// Whether a rank ended with what the definition says.
+void check_rank(const ScheduleRequest& request, uint32_t rank, const schedule_reference::Expected& expected,
+                const std::vector<uint8_t>& output, const std::vector<float>& next) {
+  const size_t size = dtype_bytes(request.dtype);
+  const auto due = schedule_world::to_memory(request.dtype, expected.values);
+  const Range part = expected.part;
+  const std::string who = "rank " + std::to_string(rank);
+  CHECK_THAT(std::memcmp(due.data() + part.begin * size, output.data() + part.begin * size,
+                         part.elements * size) == 0,
+             who + " differs: " + schedule_world::describe(request));
+  if (request.feeds_back())
+    CHECK_THAT(schedule_world::same_bits(expected.next, next),
+               "the feedback of " + who + " differs: " + schedule_world::describe(request));
+}
+
+// In any order of events, and among ranks of one process.
 void check_against_reference(const ScheduleRequest& request, Random& random) {
   const auto inputs = draw_inputs(request, random);
+  const auto states = draw_states(request, random);
   std::vector<std::vector<uint8_t>> memory;
   for (const auto& values : inputs) memory.push_back(schedule_world::to_memory(request.dtype, values));
-  const auto world = schedule_world::check_world(request, std::move(memory), random);
+  const auto world = schedule_world::check_world(request, memory, random, {}, states);
+  const auto local = schedule_local::run(request, memory, static_cast<uint32_t>(1 + random() % 3), states);
+  for (uint32_t rank = 0; rank < request.ranks; ++rank)
+    CHECK_THAT(local.sent[rank] == static_cast<double>(world->sent(rank)), schedule_world::describe(request));
   if (request.elements == 0) return;
-  const auto expected = schedule_reference::expected(request, inputs);
-  const size_t size = dtype_bytes(request.dtype);
+  const auto expected = schedule_reference::expected(request, inputs, states);
   for (uint32_t rank = 0; rank < request.ranks; ++rank) {
-    const auto due = schedule_world::to_memory(request.dtype, expected[rank].values);
-    const Range part = expected[rank].part;
-    const bool equal = std::memcmp(due.data() + part.begin * size,
-                                   world->output(rank).data() + part.begin * size, part.elements * size) == 0;
-    CHECK_THAT(equal, "rank " + std::to_string(rank) + " differs: " + schedule_world::describe(request));
+    check_rank(request, rank, expected[rank], world->output(rank), world->next(rank));
+    check_rank(request, rank, expected[rank], local.outputs[rank], local.nexts[rank]);
   }
 }
 
 // Draws what a request needs beside the arithmetic.
 void draw_rest(ScheduleRequest& request, Random& random) {
   const std::string name = collective_name(request.collective);
-  const uint64_t block = request.codec->traits.block_elements, ranks = request.ranks;
+  const uint64_t block = request.block_elements(), ranks = request.ranks;
   request.root = static_cast<uint32_t>(random() % ranks);
   request.segment_elements = std::array<uint64_t, 5>{7, block, 2 * block, block + 1, 65536}[random() % 5];
   request.elements = std::array<uint64_t, 7>{0,
@@ -134,10 +163,85 @@ TEST("barrier has no steps") { check_all("barrier"); }
 TEST("mix equals its definition") { check_all("mix"); }
 TEST("hierarchical equals its definition") { check_all("hierarchical"); }
 
+TEST("gather_mean equals its definition, also of codecs of whole matrices") {
+  check_all("gather_mean");
+  Random random(check::seed());
+  for (const char* codec : {"dct_topk:rows=12,columns=50,k=9", "dct_topk:columns=192,k=32,values=sign",
+                            "lowrank:rows=37,columns=100,rank=7", "random_mask:block=256,kept_ppm=300000"})
+    for (const uint32_t ranks : {1u, 2u, 5u})
+      for (const Reduction reduction : {Reduction::mean, Reduction::weighted_mean}) {
+        ScheduleRequest request{.collective = schedule_world::id_of("gather_mean"),
+                                .ranks = ranks,
+                                .codec = codec_find(codec),
+                                .reduction = reduction};
+        draw_rest(request, random);
+        check_against_reference(request, random);
+      }
+}
+
+TEST("direct with a codec of its own on the way down, and with feedback at the owner") {
+  Random random(check::seed());
+  constexpr const char* kUp[] = {"fp32",
+                                 "fp16",
+                                 "int8_block:block=16",
+                                 "int4_block:block=16,rounding=stochastic",
+                                 "e3m0:block=32",
+                                 "topk:block=64,k=5",
+                                 "eden:block=64,bits=1",
+                                 "dct_topk:rows=12,columns=50,k=9",
+                                 "mxfp8_e5m2"};
+  constexpr const char* kDown[] = {"fp32",
+                                   "bf16",
+                                   "int4_block:block=32",
+                                   "topk:block=64,k=9",
+                                   "eden:block=64,bits=2,scale=least",
+                                   "eden:block=128,bits=2",
+                                   "sign1:block=64"};
+  for (const char* up : kUp)
+    for (const char* down : kDown)
+      for (const double decay : {-1.0, 0.0, 0.95, 1.0})
+        for (const Reduction reduction : {Reduction::mean, Reduction::weighted_mean, Reduction::sum}) {
+          ScheduleRequest request{.collective = schedule_world::id_of("direct"),
+                                  .ranks = static_cast<uint32_t>(1 + random() % 6),
+                                  .codec = codec_find(up),
+                                  .reduction = reduction,
+                                  .down = codec_find(down)};
+          CHECK(request.codec != nullptr && request.down != nullptr);
+          if (random() % 3 == 0) request.dtype = static_cast<Dtype>(1 + random() % 2);
+          if (decay >= 0 && (reduction == Reduction::sum || !request.down->traits.contractive)) continue;
+          request.owner_decay = decay;
+          draw_rest(request, random);
+          check_against_reference(request, random);
+        }
+}
+
+// Far apart, so that no double holds their sum.
+TEST("the mean of contributions that a double cannot hold is rounded once") {
+  Random random(check::seed());
+  ScheduleRequest request{.collective = schedule_world::id_of("gather_mean"),
+                          .ranks = 7,
+                          .elements = 500,
+                          .codec = codec_find("mxfp8_e5m2")};
+  std::vector<std::vector<float>> inputs(request.ranks, std::vector<float>(request.elements));
+  for (auto& values : inputs)
+    for (uint64_t at = 0, exponent = 0; at < request.elements; ++at) {
+      if (at % request.codec->traits.block_elements == 0) exponent = random() % 8;  // a block has one scale
+      values[at] = std::ldexp(static_cast<float>(static_cast<int>(random() % 17) - 8),
+                              static_cast<int>(exponent) * 30 - 120);
+    }
+  for (uint64_t at = 0; at < request.elements; at += 3) inputs[1][at] = -inputs[0][at];
+  std::vector<std::vector<uint8_t>> memory;
+  for (const auto& values : inputs) memory.push_back(schedule_world::to_memory(request.dtype, values));
+  const auto world = schedule_world::check_world(request, memory, random);
+  const auto expected = schedule_reference::expected(request, inputs);
+  CHECK(world->output(0) == schedule_world::to_memory(Dtype::fp32, expected[0].values));
+  for (uint32_t rank = 1; rank < request.ranks; ++rank) CHECK(world->output(rank) == world->output(0));
+}
+
 TEST("more ranks: 33 and 64") {
   Random random(check::seed());
-  for (const char* name :
-       {"ring", "direct", "halving_doubling", "tree_broadcast", "tree_reduce", "mix", "hierarchical"}) {
+  for (const char* name : {"ring", "direct", "halving_doubling", "tree_broadcast", "tree_reduce", "mix",
+                           "hierarchical", "gather_mean"}) {
     const uint32_t ranks = random() % 2 == 0 ? 33 : 64;
     ScheduleRequest request{
         .collective = schedule_world::id_of(name), .ranks = ranks, .codec = codec_find("fp32")};

@@ -49,7 +49,8 @@ double cost_seconds(const ScheduleRequest& request) {
 
 TEST("on equal links the time is that of the cost row: latency steps and bytes") {
   for (const uint32_t ranks : {2u, 4u, 8u, 16u})
-    for (const char* collective : {"ring", "direct", "halving_doubling", "reduce_scatter", "all_gather"}) {
+    for (const char* collective :
+         {"ring", "direct", "halving_doubling", "reduce_scatter", "all_gather", "gather_mean"}) {
       const ScheduleRequest request = request_for(collective, ranks, 16 * 65536);
       const Simulated result = simulated(request, equal_links());
       check_close(result.seconds, cost_seconds(request), 1e-6);
@@ -114,6 +115,34 @@ TEST("the time line names each phase's frames") {
   CHECK(result.phases[0].frames == 12 && result.phases[0].bytes == result.phases[1].bytes);
 }
 
+TEST("ranks that begin at their own times: each ends when what it waits for has come") {
+  LinkModel model = equal_links();
+  const double tensor = (1 << 22) / kRate;
+  // Broadcast: from when the root begins, and no sooner than a rank begins itself.
+  model.ready_seconds = {2, 0, 50};
+  const Simulated broadcast = simulated(request_for("broadcast", 3, 1 << 20), model);
+  check_close(broadcast.finish_seconds[0], 2 + 2 * tensor);
+  // The two links share the uplink evenly.
+  CHECK(broadcast.finish_seconds[1] > 2 + kDelay + 1.5 * tensor &&
+        broadcast.finish_seconds[1] < 2 + kDelay + 2 * tensor);
+  check_close(broadcast.finish_seconds[2], 50);
+  check_close(broadcast.seconds, 50);
+  // A reduction waits for its last rank; of gather_mean, that one finds the others' tensors there.
+  model.ready_seconds = {0, 0, 50};
+  const Simulated gathered = simulated(request_for("gather_mean", 3, 1 << 20), model);
+  for (const uint32_t rank : {0u, 1u})
+    CHECK(gathered.finish_seconds[rank] > 50 + kDelay + tensor * 0.99 &&
+          gathered.finish_seconds[rank] < 50 + kDelay + 2 * tensor * 1.01);
+  check_close(gathered.finish_seconds[2], 50 + 2 * tensor);
+  // Where all begin later, all ends as much later.
+  const ScheduleRequest request = request_for("direct", 4, 100'000);
+  LinkModel at_once = equal_links(), later = equal_links();
+  later.ready_seconds = {7, 7, 7, 7};
+  const Simulated first = simulated(request, at_once), second = simulated(request, later);
+  for (uint32_t rank = 0; rank < 4; ++rank)
+    check_close(second.finish_seconds[rank], first.finish_seconds[rank] + 7);
+}
+
 TEST("a model that means nothing is refused") {
   const auto refused = [](const char* field, auto change) {
     LinkModel model = equal_links();
@@ -124,6 +153,9 @@ TEST("a model that means nothing is refused") {
   };
   refused("uplink_bytes_per_second", [](auto& model) { model.uplink_bytes_per_second = {0}; });
   refused("downlink_bytes_per_second", [](auto& model) { model.downlink_bytes_per_second = {1, 2, 3}; });
+  refused("ready_seconds", [](auto& model) { model.ready_seconds = {0, 0, 0}; });
+  refused("ready_seconds", [](auto& model) { model.ready_seconds = {0, 0, 0, -1}; });
+  refused("ready_seconds", [](auto& model) { model.ready_seconds = {0, 0, 0, std::nan("")}; });
   refused("delay_seconds", [](auto& model) { model.delay_seconds = nullptr; });
   refused("coding_seconds_per_byte", [](auto& model) { model.coding_seconds_per_byte = -1; });
   refused("piece_bytes", [](auto& model) { model.piece_bytes = 0; });
