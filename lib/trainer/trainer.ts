@@ -31,8 +31,9 @@ export interface StepContext {
   /** How many inner steps this peer has done before, from 0: it is the data position. */
   readonly step: number;
   /**
-   * False where another step follows at once: nobody reads or writes `parameters` and `innerState` between the two, so a
-   * trainer may keep them elsewhere meanwhile, such as in a GPU's memory. Else they are whole when the step resolves.
+   * False where another call of the same method follows at once (a step after a step, an update, with the gradient
+   * between, after an update): nobody reads or writes `innerState`, and after a step `parameters`, between the two, so a
+   * trainer may keep them elsewhere meanwhile, such as in a GPU's memory. Else they are whole when the call resolves.
    */
   readonly last?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,6 +44,13 @@ export interface StepResult {
   readonly loss: number;
   /** Tokens trained on. */
   readonly tokens: number;
+}
+
+export interface Evaluation {
+  /** Mean loss in nats. */
+  readonly loss: number;
+  /** The part of the validation data whose class is told right, from 0 to 1, where there are classes. */
+  readonly accuracy?: number;
 }
 
 export interface Trainer {
@@ -59,8 +67,29 @@ export interface Trainer {
    * unspecified until they are restored.
    */
   step(context: StepContext): Promise<StepResult>;
-  /** The mean loss over validation data that is the same on every peer and at every call, in nats. */
-  evaluate(signal?: AbortSignal): Promise<{ readonly loss: number }>;
+  /**
+   * The gradient of the last step or gradient(), before clipping: float32 [layout.elements]. With gradient() and update(),
+   * which a trainer has all or none of, a strategy can exchange gradients; without, only what whole steps have changed.
+   */
+  readonly gradients?: Float32Array;
+  /** Writes to `gradients` those of the step's batch at the parameters as they are, and changes nothing else. */
+  gradient?(context: StepContext): Promise<StepResult>;
+  /**
+   * Clips what is in `gradients` now and takes it into the inner optimizer's step: right after gradient() of the same
+   * context the two are step(), to the bit. `parameters` are whole when it resolves.
+   */
+  update?(context: StepContext): Promise<void>;
+  /** How much data this shard has, in whatever unit: the weight of its peer in a mean by samples. 1 where absent. */
+  readonly samples?: number;
+  /** The mean over validation data that is the same on every peer and at every call. */
+  evaluate(signal?: AbortSignal): Promise<Evaluation>;
+  /**
+   * The loss of every single token (or image) of the validation data, in nats, float32: always as many, in the same order.
+   * Where there are `domains`, each has an equal part of them, in their order.
+   */
+  evaluateTokens?(signal?: AbortSignal): Promise<Float32Array>;
+  /** The names of the domains of the data, where there are several. */
+  readonly domains?: readonly string[];
   /** Called after someone else wrote to `parameters` or `innerState`, for a trainer that keeps copies elsewhere. */
   parametersChanged?(): void;
   /** Frees everything; may be called again. Any other call then rejects with ERR_CLOSED. */

@@ -1,9 +1,9 @@
-/** Random parameters, tokens and buffers for the GPT's training graph, drawn from a printed seed. */
+/** Random parameters, tokens and buffers for the graph of a step of the GPT, drawn from a printed seed. */
 import { native } from "../../lib/native/load.js";
 import type { TensorLayout } from "../../lib/tensor/layout.js";
 import { type GptShape, gptLayout } from "../../lib/trainer/gpt-model.js";
 
-/** The buffers that trainingGraph() binds. */
+/** The buffers that stepGraph() binds. */
 export interface GptCase {
   readonly layout: TensorLayout;
   readonly buffers: {

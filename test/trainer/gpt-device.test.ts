@@ -4,7 +4,8 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { GradmeshError } from "../../lib/base/errors.js";
 import { native } from "../../lib/native/load.js";
-import { createTrainer, type GptTrainer } from "../../lib/trainer/gpt.js";
+import { createTrainer } from "../../lib/trainer/gpt.js";
+import type { GraphTrainer } from "../../lib/trainer/graph-trainer.js";
 import { failure } from "../failure.js";
 
 const test = suite("gpt trainer on a device");
@@ -20,14 +21,14 @@ const options = {
 };
 const STEPS = 3;
 
-const make = (device?: string): Promise<GptTrainer> =>
+const make = (device?: string): Promise<GraphTrainer> =>
   createTrainer({ seed: 5, shard: 0, shards: 2, options, threads: 1, device });
 
-const stateDigest = ({ parameters, innerState }: GptTrainer) =>
+const stateDigest = ({ parameters, innerState }: GraphTrainer) =>
   native.digest([parameters, ...innerState.map(({ data }) => data)]);
 
 /** A round's steps from `first` on; the losses, and the digest of what they have left here. */
-async function round(trainer: GptTrainer, first: number): Promise<string> {
+async function round(trainer: GraphTrainer, first: number): Promise<string> {
   const losses: number[] = [];
   for (let step = first; step < first + STEPS; step++)
     losses.push((await trainer.step({ step, last: step === first + STEPS - 1 })).loss);
@@ -35,7 +36,7 @@ async function round(trainer: GptTrainer, first: number): Promise<string> {
 }
 
 /** What an outer step does: someone else writes to the parameters. */
-function pull(trainer: GptTrainer): void {
+function pull(trainer: GraphTrainer): void {
   for (let i = 0; i < trainer.parameters.length; i++) trainer.parameters[i]! *= 0.5;
   trainer.parametersChanged();
 }

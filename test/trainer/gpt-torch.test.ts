@@ -7,13 +7,21 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { TensorLayout } from "../../lib/tensor/layout.js";
-import { type GptShape, trainingGraph } from "../../lib/trainer/gpt-model.js";
+import { type GptShape, gptModel } from "../../lib/trainer/gpt-model.js";
+import { stepGraph } from "../../lib/trainer/model.js";
 import { type GptCase, gptCase, relativeError } from "./gpt-case.js";
 
 const python = "/usr/bin/python3";
 const script = fileURLToPath(new URL("../../../test/trainer/gpt_torch.py", import.meta.url));
 const shape: GptShape = { layers: 2, width: 32, heads: 4, context: 16, batch: 4, vocabulary: 29 };
-const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 1 };
+const settings = {
+  optimizer: "adamw",
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0.1,
+  clip: 1,
+} as const;
 const learningRates = [1e-3, 2e-3, 3e-3];
 
 interface TorchResult {
@@ -63,7 +71,7 @@ async function compare(): Promise<void> {
     const training = await gptCase(shape, seed);
     const { layout, buffers } = training;
     const torch = await runTorch(folder, training);
-    const graph = trainingGraph(shape, settings, 1);
+    const graph = stepGraph(gptModel(shape), shape.batch, settings).build(1);
     for (const [step, expected] of torch.steps.entries()) {
       buffers.schedule.set([learningRates[step]!, step + 1]);
       await graph.run(buffers);

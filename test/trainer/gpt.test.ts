@@ -1,22 +1,28 @@
 /** The GPT trainer: the same bytes on every backend and thread count, steps that are pure, and a loss that falls. */
+import { writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { native } from "../../lib/native/load.js";
-import { createTrainer, type GptTrainer, gptOptions, learningRateAt } from "../../lib/trainer/gpt.js";
+import { createTrainer, gptOptions } from "../../lib/trainer/gpt.js";
+import type { GraphTrainer } from "../../lib/trainer/graph-trainer.js";
+import { learningRateAt } from "../../lib/trainer/optimizer.js";
 
 const test = suite("gpt trainer");
 const seed = 41;
 const options = { layers: 2, width: 48, heads: 3, context: 24, batch: 4, warmupSteps: 4, totalSteps: 60 };
 const STEPS = 5;
 
-const make = (threads = 1, shard = 0, more: object = {}): Promise<GptTrainer> =>
+const make = (threads = 1, shard = 0, more: object = {}): Promise<GraphTrainer> =>
   createTrainer({ seed, shard, shards: 4, options: { ...options, ...more }, threads });
 
-const stateDigest = ({ parameters, innerState }: GptTrainer) =>
+const stateDigest = ({ parameters, innerState }: GraphTrainer) =>
   native.digest([parameters, ...innerState.map(({ data }) => data)]);
 
 /** Runs steps [from, to); the bits of every loss, and the digest of parameters and inner state. */
-async function train(trainer: GptTrainer, from: number, to: number): Promise<string> {
+async function train(trainer: GraphTrainer, from: number, to: number): Promise<string> {
   const losses: number[] = [];
   for (let step = from; step < to; step++) losses.push((await trainer.step({ step })).loss);
   return `${losses.join()} ${await stateDigest(trainer)}`;
@@ -74,6 +80,27 @@ test("evaluation changes nothing and is the same on every shard", async () => {
   assert.is((await first.evaluate()).loss, loss);
   assert.ok(Math.abs(loss - Math.log(83)) < 0.5, `an untrained model guesses: ${loss}`);
   for (const trainer of [first, second]) trainer.close();
+});
+
+test("the losses of single tokens have the evaluation's mean, by domain where there are several", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-domains-"));
+  const paths = ["a".repeat(3000), "abcdefgh".repeat(500)].map((text, index) => {
+    const path = join(folder, `domain${index}.txt`);
+    writeFileSync(path, text);
+    return path;
+  });
+  const trainer = await make(1, 1, { data: paths, partition: { kind: "domains" }, validationBatches: 2 });
+  await train(trainer, 0, 10);
+  const losses = await trainer.evaluateTokens();
+  const { loss } = await trainer.evaluate();
+  assert.equal(trainer.domains, ["domain0.txt", "domain1.txt"]);
+  assert.is(losses.length, 2 * 2 * 4 * 24);
+  const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  assert.ok(Math.abs(mean(losses) - loss) < 1e-6);
+  const [first, second] = [losses.subarray(0, 192), losses.subarray(192)].map(mean);
+  assert.ok(second! < first! - 0.3, `shard 1 trains on the second domain: ${first} and ${second}`);
+  trainer.close();
+  await rm(folder, { recursive: true, force: true });
 });
 
 test("the validation loss falls", async () => {

@@ -34,7 +34,7 @@ test("a module of one's own plugs in by its path", async ({ folder }) => {
 
 test("what cannot be imported, or exports no createTrainer, is named with its cure", async ({ folder }) => {
   await writeFile(join(folder, "other.mjs"), "export const train = 1;");
-  const allowed = /allowed: gpt, or a module that exports createTrainer/;
+  const allowed = /allowed: gpt, mlp, cnn, or a module that exports createTrainer/;
   const none = await refusal(loadTrainer("./none.mjs", folder));
   assert.match(none, /^ERR_CONFIG trainer is "\.\/none\.mjs", which cannot be imported/);
   assert.match(none, allowed);
@@ -50,7 +50,7 @@ test("the GPT refuses impossible options by key", async ({ folder }) => {
     refusal(createTrainer({ seed: 1, shard: 0, shards: 1, options, threads: 1 }));
   assert.match(
     await refused({ laers: 3 }),
-    /trainer\.options: unknown key "laers"; allowed: data, layers, width/,
+    /trainer\.options: unknown key "laers"; allowed: data, partition, layers, width/,
   );
   assert.match(await refused({ layers: "3" }), /trainer\.options\.layers is "3".*number/);
   assert.match(await refused({ batch: 0 }), /trainer\.options\.batch is 0/);
