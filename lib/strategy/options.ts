@@ -1,7 +1,6 @@
 /** Validates options whole: an unknown key, a wrong type or an impossible value names the key and what is allowed. */
 import { z } from "zod";
-import { asGradmeshError, GradmeshError } from "../base/errors.js";
-import { codecsAllowed, openCodec } from "../native/codec.js";
+import { GradmeshError } from "../base/errors.js";
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
@@ -29,27 +28,6 @@ function explain(schema: z.ZodType, options: unknown, where: string, issue: z.co
     return `${key}: unknown key ${unknown}; allowed: ${allowedKeys(schema, issue.path).join(", ")}`;
   }
   return `${key} is ${JSON.stringify(valueAt(options, issue.path)) ?? "absent"}: ${issue.message}`;
-}
-
-/** A codec's specification, made canonical. */
-export function codecOption(initial: string, meaning: string) {
-  return (
-    z
-      .string()
-      .max(200)
-      .transform((spec, context) => {
-        try {
-          return openCodec(spec).spec;
-        } catch (error) {
-          context.addIssue({ code: "custom", message: asGradmeshError(error).message });
-          return z.NEVER;
-        }
-      })
-      .default(initial)
-      .describe(meaning)
-      // JSON Schema has no default for a value that is transformed.
-      .meta({ allowed: codecsAllowed, initial })
-  );
 }
 
 /**

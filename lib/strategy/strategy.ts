@@ -1,108 +1,131 @@
 /**
  * What a strategy is: data (a recipe, one slot for each design choice of the field) and pure functions of the step and
- * the agreed view, the same on every peer. It never touches a tensor or the network.
+ * the agreed view, the same on every peer. It never touches a tensor or the network: lib/engine does what it says.
  */
 import type { CollectiveName } from "../native/abi.gen.js";
 import type { AllReduceCollective } from "../reduce/calls.js";
+import type { TensorLayout } from "../tensor/layout.js";
+import type { Recipe } from "./recipe.js";
 
-/** When peers exchange: after every so many inner steps. */
-export interface EveryTrigger {
-  readonly kind: "every";
-  readonly steps: number;
-}
+export type { Recipe } from "./recipe.js";
 
-/** Nesterov momentum on the anchor; momentum goes linearly from `from` to `to` over the first `warmupRounds`. */
-export interface NesterovOuter {
-  readonly kind: "nesterov";
-  readonly learningRate: number;
-  readonly momentum: { readonly from: number; readonly to: number; readonly warmupRounds: number };
-}
-
-/** The momentum of a round (from 0), warmed up linearly; a double, by + - * / alone. */
-export function momentumAt({ momentum: { from, to, warmupRounds } }: NesterovOuter, round: number): number {
-  return round >= warmupRounds ? to : from + ((to - from) * round) / warmupRounds;
-}
-
-/** A whole recipe: plain JSON data, hashed into the run's id, so peers with different recipes cannot mix. */
-export interface Recipe {
-  readonly strategy: string;
-  readonly trigger: EveryTrigger;
-  /** What is sent. delta: the pseudo-gradient, initial minus current parameters. */
-  readonly source: "delta";
-  /** Which part of the bucket goes in one exchange. */
-  readonly fragments: "all";
-  /** What becomes of the coding error. */
-  readonly feedback: "none";
-  /** Its specification. */
-  readonly codec: string;
-  /** auto: chosen each round from the links as they were measured. */
-  readonly collective: AllReduceCollective | "auto";
-  readonly aggregate: "mean";
-  readonly outer: NesterovOuter;
-  /** Inner steps between sending and applying. */
-  readonly staleness: 0;
-  /** When peers compare digests of their state. */
-  readonly commit: "everyRound";
+/** A peer as the others see it. */
+export interface StrategyMember {
+  readonly peerId: string;
+  /** Which part of the data it trains on, from 0; its own for the whole run. */
+  readonly shard: number;
+  /** Samples of its shard, the weight of a weighted mean; 1 where the trainer does not say. */
+  readonly samples: number;
 }
 
 /** What all peers agree on at a step. */
 export interface StrategyView {
   readonly epoch: number;
-  readonly peers: readonly string[];
+  /** Ascending by rank. */
+  readonly members: readonly StrategyMember[];
+  /** The run's, of every random choice. */
+  readonly seed: number;
+  /** Inner steps of the whole run, by its config; absent where a round is only planned. */
+  readonly steps?: number;
+  /** Agreed measurements of the last exchanges, such as "signal"; empty before the first. */
+  readonly measures: Readonly<Record<string, number>>;
 }
 
-/** One thing to do, in order. Rounds count from 0; learning rate and momentum are doubles. */
-export type Action =
-  | {
-      readonly kind: "reduce";
-      readonly round: number;
-      readonly source: Recipe["source"];
-      readonly fragment: Recipe["fragments"];
-      readonly codec: string;
-      readonly collective: Recipe["collective"];
-      readonly aggregate: Recipe["aggregate"];
-    }
-  | {
-      readonly kind: "outer";
-      readonly round: number;
-      readonly learningRate: number;
-      readonly momentum: number;
-    }
-  | { readonly kind: "commit"; readonly round: number };
+/** Takes what is sent from the tensors as they are now, and starts its collective. */
+export interface BeginAction {
+  readonly kind: "begin";
+  /** Counts this recipe's exchanges, from 0; it keys random numbers and names the exchange to `apply`. */
+  readonly exchange: number;
+  /** Of fragments by layers or partition: which one, from 0. Else 0. */
+  readonly fragment: number;
+  readonly up: string;
+  readonly down: string | null;
+  readonly collective: AllReduceCollective | "auto" | "gather" | "mix" | "powersgd";
+  /** Of a mix: the round of a time-varying graph. */
+  readonly topologyRound: number;
+  /** By rank; null: all the same. A peer with weight 0 contributes nothing and sends nothing up. */
+  readonly weights: readonly number[] | null;
+}
 
-/** Latency steps and payload bytes sent by one rank in one collective; planCost (lib/reduce/plan.ts) knows it. */
-export type CollectiveCost = (
-  collective: CollectiveName,
-  codec: string,
-  ranks: number,
-  rank: number,
-  elements: number,
-) => { readonly latencySteps: number; readonly bytesSent: number };
+/** Waits for an exchange and does with the result what the recipe says. */
+export interface ApplyAction {
+  readonly kind: "apply";
+  readonly exchange: number;
+  readonly fragment: number;
+  readonly learningRate: number;
+  readonly momentum: number;
+  /** The part of its own parameters that a peer keeps. */
+  readonly mix: number;
+  /** The weights that the exchange began with: a peer with weight 0 keeps its parameters and its base. */
+  readonly weights: readonly number[] | null;
+}
+
+/** The round's results are compared and committed; what follows in the list is the next round's. */
+export interface CommitAction {
+  readonly kind: "commit";
+  readonly round: number;
+}
+
+export type Action = BeginAction | ApplyAction | CommitAction;
+
+/** Bytes that one rank sends, by kind; without what the transport adds. */
+export interface WireBytes {
+  readonly payload: number;
+  readonly scales: number;
+  readonly indices: number;
+}
+
+/** Latency steps and bytes sent by one rank in one collective; collectiveCost (lib/strategy/cost.ts) knows it. */
+export interface CollectiveQuestion {
+  readonly collective: CollectiveName;
+  readonly up: string;
+  readonly down: string | null;
+  readonly ranks: number;
+  readonly rank: number;
+  readonly elements: number;
+  readonly weights: readonly number[] | null;
+  readonly topology?: string;
+  readonly topologyRound?: number;
+}
+export interface CollectiveAnswer {
+  readonly latencySteps: number;
+  readonly bytesSent: number;
+  readonly parts: WireBytes;
+}
 
 export interface CostQuestion {
-  /** Elements of the parameter bucket. */
-  readonly parameters: number;
-  readonly peers: number;
+  readonly layout: TensorLayout;
   /** Whose cost; ranks may differ by a chunk's rounding. */
   readonly rank: number;
-  readonly collectiveCost: CollectiveCost;
+  readonly view: StrategyView;
+  /** The inner steps to price: those of the rounds from step `from` to step `to`. */
+  readonly from: number;
+  readonly to: number;
+  readonly collectiveCost: (question: CollectiveQuestion) => CollectiveAnswer;
 }
 
-/** What one peer pays for each inner step, on average over a round. */
+/** What one peer pays for each inner step, on average over the steps asked for. */
 export interface StrategyCost {
   readonly bytesPerStep: number;
+  readonly parts: WireBytes;
   readonly latencyStepsPerStep: number;
+  /** Bytes of the dearest step. */
+  readonly bytesPeak: number;
 }
 
 export interface Strategy {
   readonly recipe: Recipe;
-  /** What to do once `step` inner steps are done (0: none yet). Empty between exchanges. */
+  /**
+   * What to do once `step` inner steps are done, in order: applies first, then the commit, then begins; empty between
+   * exchanges. At a step, everything that begins takes its tensors before anything that began there is applied. A begin
+   * of a gradient acts between the gradient and the update of the step that makes it `step`.
+   */
   actions(step: number, view: StrategyView): readonly Action[];
+  /** Whether a peer takes inner step `step` (from 0) itself; by default it does. Needs the view from the round's start. */
+  readonly trains?: (step: number, view: StrategyView, rank: number) => boolean;
+  /** What the trainer's own options are for this shard, in place of those of the same keys (HDEE's experts). */
+  readonly trainerOptions?: (shard: number) => Readonly<Record<string, unknown>>;
   cost(question: CostQuestion): StrategyCost;
-}
-
-/** The yardstick: data parallel training, that is an fp32 all-reduce around a ring at every step. */
-export function dataParallelCost({ parameters, peers, rank, collectiveCost }: CostQuestion): StrategyCost {
-  const { latencySteps, bytesSent } = collectiveCost("ring", "fp32", peers, rank, parameters);
-  return { bytesPerStep: bytesSent, latencyStepsPerStep: latencySteps };
+  /** Shortcomings that do not forbid the run, such as a top-k that covers too little. @param rounds of the run. */
+  readonly warnings?: (rounds: number) => readonly string[];
 }
