@@ -84,6 +84,7 @@ function admit(turn: Turn, peer: string): void {
     leaving: false,
     member: false,
     dialable: true,
+    samples: 1,
     resting: false,
     spared: false,
   });
@@ -145,6 +146,7 @@ export function hear(turn: Turn, peer: string, hello: OpenHello, fresh: boolean)
   if (there === undefined || there.member) return;
   there.addresses = [...hello.addresses];
   there.dialable = hello.dialable;
+  there.samples = hello.samples;
   there.ready = hello.recipeDigest !== null;
   there.round = hello.round;
   there.stateDigest = hello.stateDigest;

@@ -42,6 +42,8 @@ export interface Standing {
   addresses: string[];
   /** Whether others can open connections to this peer. */
   dialable: boolean;
+  /** Of its shard; 1 until the trainer is built. */
+  samples: number;
   /** The outer step that its state is the start of; -1 without state. */
   round: number;
   stateDigest: string | null;
@@ -225,7 +227,7 @@ class CoordinatedMember implements Member {
 
   hello(): void {
     const { runId, secret } = this.#options;
-    const { recipeDigest, addresses, dialable, round, stateDigest } = this.#options.standing();
+    const { recipeDigest, addresses, dialable, samples, round, stateDigest } = this.#options.standing();
     this.#connection.send({
       type: "hello",
       version: GROUP_VERSION,
@@ -234,6 +236,7 @@ class CoordinatedMember implements Member {
       recipeDigest,
       addresses,
       dialable,
+      samples,
       round,
       stateDigest,
       pending: this.#pending,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** Raised when a message changes; both sides must speak the same one. */
-export const GROUP_VERSION = 2;
+export const GROUP_VERSION = 3;
 
 /** The libp2p protocol that carries these messages. */
 export const GROUP_PROTOCOL = `/gradmesh/group/${GROUP_VERSION}`;
@@ -19,6 +19,8 @@ const digest = z.string().min(1).max(128);
 const count = z.number().int().nonnegative();
 const reason = z.string().max(4096);
 const code = z.string().max(64);
+/** Of a peer's shard, the weight of its peer in a mean by samples. */
+const samples = z.number().positive().max(Number.MAX_SAFE_INTEGER);
 const addresses = z.array(z.string().max(512)).max(ADDRESSES_MAX);
 /** Any numbers, also NaN: a loss that diverges is news, not a fault of the protocol. */
 const metrics = z
@@ -46,6 +48,8 @@ export const helloSchema = z.strictObject({
   addresses,
   /** Whether others can open a connection to it. */
   dialable: z.boolean(),
+  /** 1 while the peer has no trainer. */
+  samples,
   /** The outer step that its state is the start of; -1 without state. */
   round: z.number().int().min(-1),
   stateDigest: digest.nullable(),
@@ -121,6 +125,7 @@ export const viewMemberSchema = z.strictObject({
   peerId,
   addresses,
   shard: count,
+  samples,
   dialable: z.boolean(),
 });
 export type ViewMember = z.infer<typeof viewMemberSchema>;

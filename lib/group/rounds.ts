@@ -96,6 +96,7 @@ export function announce(
     peerId,
     addresses: [...state.peers.get(peerId)!.addresses],
     shard: state.record.shards.get(peerId)!,
+    samples: state.peers.get(peerId)!.samples,
     dialable: state.peers.get(peerId)!.dialable,
   }));
   const links = matrixOf(state.links, members);

@@ -33,6 +33,8 @@ export interface PeerState {
   member: boolean;
   /** Others can open connections to it. */
   dialable: boolean;
+  /** Of its shard. */
+  samples: number;
   /** It was left out of a round as too slow, and is still at its inner steps. */
   resting: boolean;
   /** It was left out since it last contributed, so that the next round waits for it. */

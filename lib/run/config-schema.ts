@@ -1,7 +1,8 @@
 /** The schema of the run's config: every key with its default, its allowed values and its meaning. */
 import { z } from "zod";
+import { describeKeys, type KeyWords } from "../base/schema-words.js";
 import { STREAMS_MAX } from "../group/link-messages.js";
-import { strategyOptions } from "../strategy/registry.js";
+import { strategySchema } from "../strategy/registry.js";
 
 const integer = (least: number, most: number, value: number, meaning: string) =>
   z.int().min(least).max(most).default(value).describe(meaning);
@@ -97,11 +98,11 @@ const checkpoint = z.strictObject({
 export const configSchema = z.strictObject({
   name: text(100).default("run").describe("the run's name in tickets, reports and folders"),
   seed: integer(0, Number.MAX_SAFE_INTEGER, 1, "of every random number of the run"),
-  rounds: integer(1, 1_000_000_000, 25, "outer steps after which the run ends"),
+  rounds: integer(1, 1_000_000_000, 25, "rounds, each with one commit, after which the run ends"),
   peersMin: integer(1, 16, 1, "peers that the run waits for before its first round"),
   peersMax: integer(1, 16, 16, "peers that are admitted at the same time"),
   trainer: trainer.prefault({}),
-  strategy: strategyOptions.prefault({}),
+  strategy: strategySchema.prefault({}),
   network: network.prefault({}),
   checkpoint: checkpoint.prefault({}),
 });
@@ -110,57 +111,9 @@ export const configSchema = z.strictObject({
 export type RunConfig = z.infer<typeof configSchema>;
 
 /** One key of the config, for docs and `--help`. */
-export interface ConfigKey {
-  /** With dots: "strategy.innerSteps". */
-  readonly key: string;
-  readonly allowed: string;
-  readonly default: unknown;
-  readonly meaning: string;
-}
+export type ConfigKey = KeyWords;
 
-interface JsonSchema {
-  /** In words, where the schema cannot say it. */
-  readonly allowed?: string;
-  readonly initial?: unknown;
-  readonly type?: string;
-  readonly enum?: readonly string[];
-  readonly anyOf?: readonly JsonSchema[];
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMaximum?: number;
-  readonly multipleOf?: number;
-  readonly maxLength?: number;
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-}
-
-/** What a value may be, in words: "an integer from 1 to 16". */
-function allowedWords(node: JsonSchema): string {
-  if (node.allowed) return node.allowed;
-  if (node.anyOf) return node.anyOf.map(allowedWords).join(", or ");
-  if (node.enum) return node.enum.map((name) => JSON.stringify(name)).join(", ");
-  if (node.type === "string") return `text of 1 to ${node.maxLength} characters`;
-  if (node.type === "object") return "an object";
-  if (node.type === "null") return "null";
-  if (node.type === "boolean") return "true or false";
-  const kind = node.multipleOf === undefined ? "integer" : `multiple of ${node.multipleOf}`;
-  const subject = node.type === "integer" ? (kind === "integer" ? "an integer" : `a ${kind}`) : "a number";
-  const upper =
-    node.exclusiveMaximum === undefined ? `to ${node.maximum}` : `to less than ${node.exclusiveMaximum}`;
-  return `${subject} from ${node.minimum} ${upper}`;
-}
-
-function flatten(node: JsonSchema, prefix: string): ConfigKey[] {
-  return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
-    const key = `${prefix}${name}`;
-    if (child.properties) return flatten(child, `${key}.`);
-    const value = child.initial ?? child.default;
-    return [{ key, allowed: allowedWords(child), default: value, meaning: child.description ?? "" }];
-  });
-}
-
-/** Every key with what is allowed, its default and its meaning, in the order of the docs. */
-export function describeConfig(): ConfigKey[] {
-  return flatten(z.toJSONSchema(configSchema, { io: "input" }) as JsonSchema, "");
+/** Every key with what is allowed, its default and its meaning, in the order of the docs; a strategy's own are apart. */
+export function describeConfig(): KeyWords[] {
+  return describeKeys(configSchema);
 }

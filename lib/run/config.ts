@@ -3,10 +3,12 @@ import { readFile } from "node:fs/promises";
 import type { z } from "zod";
 import { ioError } from "../base/atomic-file.js";
 import { canonicalDigest, canonicalJson } from "../base/canonical-json.js";
+import { closestName } from "../base/closest-name.js";
 import { GradmeshError } from "../base/errors.js";
-import { codecsThat, openCodec } from "../native/codec.js";
+import { createStrategies, describeStrategies, roundSteps } from "../strategy/registry.js";
 import { type ConfigKey, configSchema, describeConfig, type RunConfig } from "./config-schema.js";
-import { closestName, syntaxProblem } from "./config-text.js";
+import { syntaxProblem } from "./config-text.js";
+import { OperationNumbers } from "./operations.js";
 
 export { type ConfigKey, describeConfig, type RunConfig } from "./config-schema.js";
 
@@ -16,11 +18,6 @@ interface CrossRule {
   check(config: RunConfig): string | null;
 }
 
-const identityCodecs = () =>
-  codecsThat("identity")
-    .map((name) => `"${name}"`)
-    .join(", ");
-
 const crossRules: readonly CrossRule[] = [
   {
     keys: ["peersMin", "peersMax"],
@@ -28,19 +25,14 @@ const crossRules: readonly CrossRule[] = [
       peersMin <= peersMax ? null : `peersMin: ${peersMin}; allowed: at most peersMax, which is ${peersMax}`,
   },
   {
-    keys: ["strategy.collective", "strategy.codec"],
-    check: ({ strategy: { collective, codec } }) =>
-      collective !== "halving_doubling" || openCodec(codec).identity
+    keys: ["rounds", "strategy"],
+    check: ({ rounds, strategy }) => {
+      const strategies = createStrategies(strategy);
+      const most = new OperationNumbers(strategies, roundSteps(strategies)).roundsMax;
+      return rounds <= most
         ? null
-        : `strategy.codec: "${codec}"; allowed with the collective "halving_doubling": ${identityCodecs()} (it adds ` +
-          'float32 sums on the way); or set strategy.collective to "direct"',
-  },
-  {
-    keys: ["strategy.momentumStart", "strategy.momentumEnd"],
-    check: ({ strategy: { momentumStart, momentumEnd } }) =>
-      momentumStart <= momentumEnd
-        ? null
-        : `strategy.momentumStart: ${momentumStart}; allowed: at most strategy.momentumEnd, which is ${momentumEnd}`,
+        : `rounds: ${rounds}; allowed: at most ${most} with this strategy, whose collectives are numbered`;
+    },
   },
   {
     keys: ["network.silenceLimitMs", "network.operationLimitMs"],
@@ -61,6 +53,7 @@ function shown(value: unknown): string {
   return json.length <= 80 ? json : `${json.slice(0, 77)}...`;
 }
 
+/** @param keys of the config, and of every strategy. */
 function unknownKey(path: readonly PropertyKey[], name: string, keys: readonly ConfigKey[]): string {
   const prefix = path.map((part) => `${String(part)}.`).join("");
   const siblings = keys
@@ -83,7 +76,7 @@ function issueProblems(issue: z.core.$ZodIssue, value: unknown, keys: readonly C
   if (issue.code === "unrecognized_keys") return issue.keys.map((name) => unknownKey(issue.path, name, keys));
   const key = issue.path.map(String).join(".");
   const known = keys.find((row) => row.key === key);
-  // A codec says itself what is wrong with its specification.
+  // A strategy says itself what is wrong with its options.
   if (issue.code === "custom") return [`${key}: ${issue.message}`];
   const allowed = known?.allowed ?? "an object";
   return [`${key === "" ? "the config" : key}: ${shown(valueAt(value, issue.path))}; allowed: ${allowed}`];
@@ -103,12 +96,29 @@ function withoutProblems(value: unknown, issues: readonly z.core.$ZodIssue[]): u
   return copy;
 }
 
-function crossProblems(value: unknown, issues: readonly z.core.$ZodIssue[]): string[] {
-  const rest = configSchema.safeParse(withoutProblems(value, issues));
-  if (!rest.success) return [];
-  const broken = issues.map((issue) => issue.path.map(String).join("."));
-  const judged = crossRules.filter(({ keys }) => !keys.some((key) => broken.includes(key)));
-  return judged.map((rule) => rule.check(rest.data)).filter((problem) => problem !== null);
+/** Keys of a strategy are judged together once each is sound, so that one look may not show everything. */
+const LOOKS_MAX = 3;
+
+/** What is wrong with the value, and with what is left of it without that. */
+function problemsOf(value: unknown, keys: () => readonly ConfigKey[]): string[] {
+  const problems: string[] = [];
+  const broken: string[] = [];
+  let rest = value;
+  for (let look = 0; look < LOOKS_MAX; look += 1) {
+    const { data, error } = configSchema.safeParse(rest);
+    if (error === undefined) {
+      const judged = crossRules.filter((rule) => !rule.keys.some((key) => broken.includes(key)));
+      return [...problems, ...judged.map((rule) => rule.check(data)).filter((problem) => problem !== null)];
+    }
+    problems.push(...error.issues.flatMap((issue) => issueProblems(issue, rest, keys())));
+    broken.push(...error.issues.map(({ path }) => path.map(String).join(".")));
+    rest = withoutProblems(rest, error.issues);
+  }
+  return problems;
+}
+
+function allKeys(): ConfigKey[] {
+  return [...describeConfig(), ...describeStrategies().flatMap(({ keys }) => keys)];
 }
 
 function configError(source: string, problems: readonly string[]): GradmeshError {
@@ -132,13 +142,9 @@ export function parseConfig(value: unknown, source = "config"): RunConfig {
   } catch (cause) {
     throw new GradmeshError("ERR_CONFIG", `${source}: ${(cause as Error).message}`, { cause });
   }
-  const parsed = configSchema.safeParse(json);
-  const issues = parsed.success ? [] : parsed.error.issues;
-  const keys = describeConfig();
-  const problems = issues.flatMap((issue) => issueProblems(issue, json, keys));
-  problems.push(...crossProblems(json, issues));
-  if (!parsed.success || problems.length > 0) throw configError(source, [...new Set(problems)]);
-  return parsed.data;
+  const problems = problemsOf(json, allKeys);
+  if (problems.length > 0) throw configError(source, [...new Set(problems)]);
+  return configSchema.parse(json);
 }
 
 /** @throws ERR_CONFIG with line and column of a syntax error, or every problem; ERR_IO when it cannot be read. */
@@ -169,12 +175,14 @@ export function runRecipe(config: RunConfig, fingerprint: string): string {
   const { seed, rounds, peersMin, peersMax, strategy } = config;
   const { encryption, segmentElements, onLoss } = config.network;
   return canonicalDigest({
-    format: "gradmesh-recipe-2",
+    format: "gradmesh-recipe-3",
     seed,
     rounds,
     peersMin,
     peersMax,
-    strategy,
+    // Options say more than slots do: the schedules of rates.
+    strategies: [strategy].flat(),
+    recipes: createStrategies(strategy).map(({ recipe }) => recipe),
     trainer: { module: config.trainer.module, fingerprint },
     network: { encryption, segmentElements, onLoss },
   });

@@ -4,7 +4,7 @@ import { parseTicket } from "../peer/ticket.js";
 import { checkDevice } from "../tensor/device.js";
 import { parseConfig, type RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
-import type { FaultPlan } from "./exchange.js";
+import type { FaultPlan } from "./fault.js";
 import { type PeerResult, runPeer } from "./peer.js";
 
 /** What a peer decides for itself; nothing here changes a bit of the result. */

@@ -6,11 +6,11 @@ import type { MembershipChange, ViewLinks } from "../group/messages.js";
 export interface RoundSeconds {
   /** Inner steps. */
   train: number;
-  /** From the first all-reduce attempt to the commit, waiting for slower peers included. */
+  /** The rest of the time until the commit: collectives that inner steps did not hide, and waiting for slower peers. */
   sync: number;
-  /** Native time of the successful all-reduce alone. */
+  /** Native time of the collectives that gave the result, added up. */
   reduce: number;
-  /** Outer step, digest and evaluation. */
+  /** What waited for the commit, digest and evaluation. */
   apply: number;
 }
 
@@ -82,7 +82,7 @@ export type RunEvent =
       from: number;
       into: number;
       steps: number;
-      /** Euclidean norm of the pseudo-gradient that is carried. */
+      /** Euclidean norm of what is carried. */
       norm: number;
     }
   | { type: "synced"; peer: string; round: number; source: string; bytes: number; seconds: number }
@@ -92,12 +92,14 @@ export type RunEvent =
       epoch: number;
       round: number;
       contributors: string[];
-      trainLoss: number;
+      /** Mean of the round's inner steps; null where this peer took none. */
+      trainLoss: number | null;
       validationLoss: number;
       /** Payload and framing bytes this peer sent for the round, failed attempts included. */
       bytesSent: number;
       bytesRetried: number;
       seconds: RoundSeconds;
+      /** Of all that a joining peer is sent: the same on all members, but where the method lets them differ. */
       stateDigest: string;
     }
   | { type: "membership"; change: MembershipChange; subject: string; reason: string; epoch: number }

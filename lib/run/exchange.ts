@@ -1,35 +1,38 @@
-/** What a peer does with one view: catch others up or be caught up, take the inner steps, all-reduce, and vote. */
-import { constants } from "node:os";
+/** What a peer does with one view: catch others up or be caught up, take the inner steps, exchange, and vote. */
+import { canonicalDigest } from "../base/canonical-json.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { Prober } from "../group/link-prober.js";
 import type { LiveView, Member } from "../group/member.js";
 import { native } from "../native/load.js";
-import type { ReduceReport, Reducer } from "../reduce/all-reduce.js";
+import type { Reducer } from "../reduce/all-reduce.js";
 import type { Endpoint } from "../reduce/endpoint.js";
+import type { StrategyView } from "../strategy/strategy.js";
+import { LiveCommunicator } from "./communicator.js";
 import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
-import type { Replica, Trained } from "./replica.js";
+import { Fault, type FaultPlan } from "./fault.js";
+import { OperationNumbers } from "./operations.js";
+import type { Replica } from "./replica.js";
 import { RoundReduce } from "./round-reduce.js";
-
-/** For tests and the demo: in round `round`'s all-reduce, after `steps` steps, this process gets `signal`. */
-export interface FaultPlan {
-  /** From 1, as people count rounds. */
-  round: number;
-  steps: number;
-  signal: NodeJS.Signals;
-}
+import { StateTransfer } from "./state-transfer.js";
 
 /** What the current round has cost so far. */
 export interface RoundAccount {
   round: number;
-  trained: Trained | null;
-  /** performance.now() when the inner steps were done. */
-  trainedAt: number;
+  /** performance.now() when its inner steps began, and the replica's seconds of inner steps then. */
+  startedAt: number;
+  trainSecondsBefore: number;
+  /** Inner steps that are done; null while those before its first exchange are not. */
+  steps: number | null;
+  /** Mean loss of its inner steps so far. */
+  loss: number;
+  /** It was told what the inner steps came to. */
+  told: boolean;
   /** Payload and framing, failed attempts and state transfers included. */
   bytesSent: number;
   /** The part of it that failed attempts sent. */
   bytesRetried: number;
-  /** Native seconds of the collective that gave the result. */
+  /** Native seconds of the collectives that gave the result. */
   reduceSeconds: number;
   /** The round may commit with this peer's contribution in it, also where it never hears so. */
   mayCount: boolean;
@@ -40,8 +43,13 @@ export interface ExchangeOptions {
   reducer: Reducer;
   endpoint: Endpoint;
   member: Member;
+  runId: string;
   /** This peer's id. */
   self: string;
+  /** The run's, of every random choice. */
+  seed: number;
+  /** Of the whole run. */
+  rounds: number;
   network: RunConfig["network"];
   /** Measures the links while this does not need them. */
   prober: Prober;
@@ -49,25 +57,23 @@ export interface ExchangeOptions {
   emit: EventSink;
 }
 
-/** Collectives of one view, in the order of their operation ids. */
-const operations = { anchor: 0, momentum: 1, kept: 2, reduce: 3 } as const;
-const OPERATIONS_PER_ROUND = 4;
-
-/** Ascends with epoch, round and kind; below 2^53 for 2^21 epochs of 2^30 rounds. */
-function operationId(view: LiveView, kind: keyof typeof operations): number {
-  return view.epoch * 2 ** 32 + view.round * OPERATIONS_PER_ROUND + operations[kind];
-}
-
-const sentBytes = (report: ReduceReport) => report.bytesSent + report.bytesFraming;
-
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #reducing: RoundReduce;
+  readonly #numbers: OperationNumbers;
+  readonly #transfer: StateTransfer;
+  readonly #fault: Fault | null;
+  /** Collectives under way, which the prober stays out of. */
+  #busy = 0;
   #account: RoundAccount;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
     this.#reducing = new RoundReduce(options);
+    const { engine } = options.replica;
+    this.#numbers = new OperationNumbers(engine.strategies, engine.roundSteps);
+    this.#transfer = new StateTransfer({ ...options, numbers: this.#numbers });
+    this.#fault = options.fault === null ? null : new Fault(options.fault, options.endpoint);
     this.#account = emptyAccount(-1);
   }
 
@@ -78,13 +84,13 @@ export class Exchange {
 
   /**
    * Works through one view and votes. A failure of the network is a vote; an aborted view is silence.
-   * @throws what this peer cannot go on from: its trainer failed, or its pseudo-gradient is not finite.
+   * @throws what this peer cannot go on from: its trainer failed, or what it would send is not finite.
    */
   async run(view: LiveView): Promise<void> {
     const { replica, self } = this.#options;
     if (view.signal.aborted) return;
     if (this.#account.round !== view.round) {
-      this.carryOver(view);
+      await this.carryOver(view);
       this.#account = emptyAccount(view.round);
       this.#reducing.forget();
     }
@@ -97,129 +103,146 @@ export class Exchange {
       );
     if (view.sync?.source === self) await this.#sendState(view);
     await this.#train(view);
-    if (!view.signal.aborted) await this.#reduce(view);
+    if (!view.signal.aborted) await this.#exchange(view);
   }
 
   /**
    * The last view's round is over for this peer. Work on it that no result can hold, because this peer was too slow,
    * goes into its next contribution; work that may be in one is never sent again.
    */
-  carryOver(view: LiveView): void {
+  async carryOver(view: LiveView): Promise<void> {
     const { replica, network, self, emit } = this.#options;
-    const { round, trained, mayCount } = this.#account;
-    if (mayCount) replica.dropCarried();
-    if (network.slowLimitMs === 0 || trained === null || mayCount) return;
-    const norm = replica.carryOver();
-    emit({ type: "carried", peer: self, from: round, into: view.round, steps: trained.steps, norm });
+    const { round, steps, mayCount } = this.#account;
+    if (mayCount) replica.engine.dropCarried();
+    if (network.slowLimitMs === 0 || steps === null || mayCount) return;
+    const norm = await replica.engine.carry();
+    if (norm !== null) emit({ type: "carried", peer: self, from: round, into: view.round, steps, norm });
   }
 
   async #train(view: LiveView): Promise<void> {
-    const { replica, member, self, emit } = this.#options;
+    const { replica, member } = this.#options;
     const { epoch, round } = view;
-    const trained = await replica.train();
+    if (this.#account.startedAt === 0) {
+      this.#account.startedAt = performance.now();
+      this.#account.trainSecondsBefore = replica.trainSeconds;
+    }
+    const { steps, loss } = await replica.engine.train();
     member.finished({ epoch, round });
-    if (this.#account.trained !== null) return;
-    this.#account.trained = trained;
-    this.#account.trainedAt = performance.now();
-    emit({ type: "trained", peer: self, round: view.round, ...trained });
-    if (!(await native.allFinite(replica.delta)))
-      throw new GradmeshError(
-        "ERR_DIVERGED",
-        `this peer's pseudo-gradient of round ${view.round} has NaN or infinite elements; lower the learning rate, or look at its data`,
-      );
+    this.#account.steps = steps;
+    if (steps === replica.engine.roundSteps) this.#tellTrained(steps, loss);
   }
 
-  async #reduce(view: LiveView): Promise<void> {
-    const { replica, endpoint, member, network, fault } = this.#options;
-    const operation = operationId(view, "reduce");
-    if (fault !== null && fault.round === view.round + 1)
-      endpoint.fault(operation, fault.steps, constants.signals[fault.signal]);
+  /** Once, when all inner steps of the round are done. */
+  #tellTrained(steps: number, loss: number): void {
+    const { self, emit } = this.#options;
+    const { round, told } = this.#account;
+    this.#account.steps = steps;
+    this.#account.loss = loss;
+    this.#account.told = true;
+    if (!told && steps > 0)
+      emit({ type: "trained", peer: self, round, loss, steps, seconds: this.trainSeconds });
+  }
+
+  /** Of the round's inner steps so far. */
+  get trainSeconds(): number {
+    return this.#options.replica.trainSeconds - this.#account.trainSecondsBefore;
+  }
+
+  async #exchange(view: LiveView): Promise<void> {
+    const { replica, member, network } = this.#options;
     const { epoch, round } = view;
     // A salvaged result may hold what others got before a failure; an exact one only what this peer has voted for, and
     // of an earlier view of the round nothing is committed any more.
     this.#account.mayCount = network.onLoss === "salvage";
-    // A peer may wait for slower ones as long as the run's rule for a round allows.
-    const waiting = { limitMs: network.roundLimitMs };
-    this.#options.prober.pause();
+    const over = this.#communicator(view);
     try {
-      const report = await this.#reducing.run(view, {
-        kept: { ...this.#call(view, operationId(view, "kept")), ...waiting },
-        // The members' votes decide whether all are done.
-        reduce: { ...this.#call(view, operation), ...waiting, agree: false },
-      });
-      this.#account.bytesSent += sentBytes(report);
-      this.#account.reduceSeconds = report.seconds;
-      const resultDigest = await native.digest([replica.mean]);
-      if (!view.signal.aborted) {
-        this.#account.mayCount = true;
-        member.vote({ epoch, round, outcome: "done", resultDigest });
-      }
+      const { loss, steps, results } = await replica.engine.exchange(over);
+      this.#account.bytesSent += over.traffic.bytesSent;
+      this.#account.reduceSeconds = over.traffic.seconds;
+      this.#tellTrained(steps, loss);
+      const resultDigest = await this.#resultDigest(view, results);
+      if (view.signal.aborted) return;
+      this.#account.mayCount = true;
+      member.vote({ epoch, round, outcome: "done", resultDigest });
     } catch (error) {
-      this.#voteFailed(view, asGradmeshError(error));
-    } finally {
-      this.#options.prober.resume();
+      const mine = over.failure === null && !view.signal.aborted;
+      await over.end(asGradmeshError(error));
+      this.#account.bytesSent += over.traffic.bytesSent;
+      this.#account.bytesRetried += over.traffic.bytesSent;
+      if (mine) throw error;
+      this.#voteFailed(view, over.failure ?? asGradmeshError(error));
     }
+  }
+
+  #communicator(live: LiveView): LiveCommunicator {
+    const { replica, reducer, network, self, seed, rounds } = this.#options;
+    const { epoch, members } = live;
+    // The engine knows what was measured.
+    const view: StrategyView = {
+      epoch,
+      members: members.map(({ peerId, shard, samples }) => ({ peerId, shard, samples })),
+      seed,
+      steps: rounds * replica.engine.roundSteps,
+      measures: {},
+    };
+    this.#fault?.enter(live.round);
+    return new LiveCommunicator({
+      live,
+      view,
+      rank: members.findIndex(({ peerId }) => peerId === self),
+      reducer,
+      reducing: this.#reducing,
+      numbers: this.#numbers,
+      network,
+      began: (operation) => {
+        this.#useLinks();
+        this.#fault?.began(operation);
+      },
+      ended: (steps) => {
+        this.#freeLinks();
+        this.#fault?.ended(steps);
+      },
+    });
+  }
+
+  #useLinks(): void {
+    this.#busy += 1;
+    this.#options.prober.pause();
+  }
+
+  #freeLinks(): void {
+    this.#busy -= 1;
+    if (this.#busy === 0) this.#options.prober.resume();
+  }
+
+  /** What members compare: the result, or where each has another one by the method, that they took part. */
+  async #resultDigest({ round, members }: LiveView, results: readonly Float32Array[]): Promise<string> {
+    const { replica, runId } = this.#options;
+    if (replica.engine.equal && results.length > 0) return native.digest([...results]);
+    return canonicalDigest({ runId, round, members: members.map(({ peerId }) => peerId) });
   }
 
   #voteFailed(view: LiveView, error: GradmeshError): void {
     const { member, self, emit } = this.#options;
     const { epoch, round } = view;
-    const sent = error.detail.bytesSent ?? 0;
-    this.#account.bytesSent += sent;
-    this.#account.bytesRetried += sent;
     const failure = failureOf(view, error);
     emit({ type: "failed", peer: self, epoch, round, ...failure });
     if (!view.signal.aborted) member.vote({ epoch, round, outcome: "failed", ...failure });
   }
 
-  /** What the calls of one view have in common. */
-  #call(view: LiveView, operation: number) {
-    const { self, network } = this.#options;
-    return {
-      view,
-      rank: view.members.findIndex(({ peerId }) => peerId === self),
-      operation,
-      segmentElements: network.segmentElements,
-      limitMs: network.operationLimitMs,
-      signal: view.signal,
-    };
-  }
-
-  /** Anchor and momentum, one broadcast each; `mean` stands in for the buffer that a side does not need. */
-  async #transfer(view: LiveView, shared: readonly Float32Array[], sending: boolean): Promise<number> {
-    const { replica, reducer, prober } = this.#options;
-    const { source, targets } = view.sync!;
-    let bytes = 0;
-    this.#reducing.forget();
-    prober.pause();
-    try {
-      for (const [index, kind] of (["anchor", "momentum"] as const).entries()) {
-        const tensor = shared[index]!;
-        // `mean` is free until the round's all-reduce.
-        const [input, output] = sending ? [tensor, replica.mean] : [replica.mean, tensor];
-        const report = await reducer.broadcast({
-          ...this.#call(view, operationId(view, kind)),
-          members: [source, ...targets],
-          root: source,
-          input,
-          output,
-        });
-        bytes += sending ? sentBytes(report) : report.bytesReceived;
-      }
-    } finally {
-      prober.resume();
-    }
-    return bytes;
-  }
-
   /** The joiners tell the coordinator whether it worked; the source just goes on with its round. */
   async #sendState(view: LiveView): Promise<void> {
     const { replica, self, emit } = this.#options;
+    this.#useLinks();
     try {
-      this.#account.bytesSent += await this.#transfer(view, replica.shared, true);
+      this.#account.bytesSent += await this.#transfer.send(view, replica.engine.roundStart);
     } catch (error) {
       const { epoch, round } = view;
-      emit({ type: "failed", peer: self, epoch, round, ...failureOf(view, asGradmeshError(error)) });
+      const failure = asGradmeshError(error);
+      this.#account.bytesSent += failure.detail.bytesSent ?? 0;
+      emit({ type: "failed", peer: self, epoch, round, ...failureOf(view, failure) });
+    } finally {
+      this.#freeLinks();
     }
   }
 
@@ -230,13 +253,16 @@ export class Exchange {
     const { source } = view.sync!;
     const startedAt = performance.now();
     let bytes = 0;
+    this.#useLinks();
     try {
       await replica.adopt(round, async (shared) => {
-        bytes = await this.#transfer(view, shared, false);
+        bytes = await this.#transfer.receive(view, shared);
       });
     } catch (error) {
       if (!view.signal.aborted) member.syncFailed({ epoch, round, reason: asGradmeshError(error).message });
       return false;
+    } finally {
+      this.#freeLinks();
     }
     member.synced({ epoch, round, stateDigest: replica.standing.stateDigest ?? "" });
     const seconds = (performance.now() - startedAt) / 1000;
@@ -254,8 +280,11 @@ function failureOf(view: LiveView, error: GradmeshError): { code: string; lost: 
 function emptyAccount(round: number): RoundAccount {
   return {
     round,
-    trained: null,
-    trainedAt: 0,
+    startedAt: 0,
+    trainSecondsBefore: 0,
+    steps: null,
+    loss: Number.NaN,
+    told: false,
     bytesSent: 0,
     bytesRetried: 0,
     reduceSeconds: 0,

@@ -15,7 +15,7 @@ import { channelPair } from "../peer/memory-channel.js";
 import { formatTicket, SECRET_BYTES } from "../peer/ticket.js";
 import { type RunConfig, runRecipe } from "./config.js";
 import type { PeerFolder } from "./folder.js";
-import { Replica } from "./replica.js";
+import { runFingerprint } from "./replica.js";
 
 /** Beats a peer may miss before it counts as silent. */
 const BEATS_PER_SILENCE = 5;
@@ -55,14 +55,6 @@ function charterOf(
   };
 }
 
-/** The trainer's fingerprint, by making one: it does not depend on the shard. @throws ERR_CONFIG from the trainer. */
-async function fingerprintOf(config: RunConfig): Promise<string> {
-  const replica = await Replica.create({ config, shard: 0, threads: 1, folder: process.cwd() });
-  const { fingerprint } = replica;
-  await replica.close();
-  return fingerprint;
-}
-
 /**
  * The journal to lead from: that of the run this folder led last if it has not ended, else a new one. A run resumed
  * from a checkpoint is a new run whose peers keep their shards.
@@ -73,7 +65,7 @@ export async function openRun(
   config: RunConfig,
   from: CheckpointManifest | null,
 ): Promise<Journal> {
-  const recipe = runRecipe(config, await fingerprintOf(config));
+  const recipe = runRecipe(config, await runFingerprint(config, process.cwd()));
   const last = from === null ? await folder.last() : null;
   if (last?.leads && existsSync(folder.journal(last.runId))) {
     const journal = openJournal(folder.journal(last.runId));

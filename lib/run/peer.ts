@@ -10,7 +10,7 @@ import { loadIdentity } from "../peer/identity.js";
 import { parseTicket } from "../peer/ticket.js";
 import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
-import type { FaultPlan } from "./exchange.js";
+import type { FaultPlan } from "./fault.js";
 import { type LastRun, PeerFolder } from "./folder.js";
 import { type Lead, lead, openRun } from "./lead.js";
 import { type LocalOptions, Training } from "./training.js";
@@ -120,6 +120,7 @@ class Peer {
         recipeDigest: this.#training?.recipe ?? null,
         addresses: host.addresses(),
         dialable: this.#options.listen.dialable,
+        samples: this.#training?.replica.samples ?? 1,
         ...(this.#training?.replica.standing ?? { round: -1, stateDigest: null }),
       }),
       clock: systemClock,
@@ -229,6 +230,9 @@ class Peer {
       parameters: replica.parameters,
       backend: device === "cpu" ? backend : `${device}, ${backend}`,
     });
+    for (const { warnings } of replica.engine.strategies)
+      for (const reason of warnings?.(training.config.rounds) ?? [])
+        emit({ type: "warning", peer, round: Math.max(0, round), code: "ERR_CONFIG", reason });
     if (this.#lead !== null && round >= 0)
       emit({ type: "evaluated", peer, round, validationLoss: await replica.evaluate() });
     this.#member!.hello();
@@ -239,12 +243,12 @@ class Peer {
     const training = this.#training!;
     const event = await training.commit(commit);
     this.#options.emit(event);
-    const { peer, round, stateDigest, trainLoss, validationLoss, bytesSent, seconds } = event;
+    const { peer, round, trainLoss, validationLoss, bytesSent, seconds } = event;
     this.#member!.applied({
       round: commit.round,
-      stateDigest,
+      stateDigest: training.replica.standing.stateDigest ?? "",
       metrics: {
-        trainLoss,
+        ...(trainLoss === null ? {} : { trainLoss }),
         validationLoss,
         bytesSent,
         seconds: seconds.train + seconds.sync + seconds.apply,
@@ -271,13 +275,14 @@ class Peer {
   async #end(reason: string, code: string | null): Promise<PeerResult> {
     // A view that the end has cut off still tells how it ended.
     await this.#working;
+    this.#training?.quiet();
     if (code !== null) {
       const known = Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : "ERR_RUN_ENDED";
       throw new GradmeshError(known, reason);
     }
-    const standing = this.#training?.replica.standing ?? this.#lead?.record;
-    const { round, stateDigest: digest } = standing ?? { round: -1, stateDigest: null };
-    const stateDigest = digest ?? "";
+    const replica = this.#training?.replica;
+    const { round } = replica?.standing ?? this.#lead?.record ?? { round: -1 };
+    const stateDigest = replica?.ownDigest ?? this.#lead?.record.stateDigest ?? "";
     this.#options.emit({ type: "ended", peer: this.#host!.peerId, reason, round, stateDigest });
     return { reason, round, stateDigest };
   }

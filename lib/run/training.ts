@@ -12,8 +12,9 @@ import { createReducer, type Reducer } from "../reduce/all-reduce.js";
 import { Endpoint } from "../reduce/endpoint.js";
 import { parseConfig, type RunConfig, runRecipe } from "./config.js";
 import type { EventSink, RunEvent } from "./events.js";
-import { Exchange, type FaultPlan } from "./exchange.js";
-import { Replica } from "./replica.js";
+import { Exchange } from "./exchange.js";
+import type { FaultPlan } from "./fault.js";
+import { Replica, runFingerprint } from "./replica.js";
 
 /** What is each peer's own, and no part of the run's recipe. */
 export interface LocalOptions {
@@ -54,13 +55,14 @@ export class Training {
   private constructor(
     options: TrainingOptions,
     config: RunConfig,
+    recipe: string,
     replica: Replica,
     endpoint: Endpoint,
     links: BulkLinks,
   ) {
     this.#options = options;
     this.config = config;
-    this.recipe = runRecipe(config, replica.fingerprint);
+    this.recipe = recipe;
     this.#local = options.local(config);
     this.#replica = replica;
     this.#endpoint = endpoint;
@@ -79,6 +81,8 @@ export class Training {
     const replica = await Replica.create({ config, shard: welcome.shard, ...own });
     if (checkpoint !== null) await replica.restore(checkpoint);
     else if (welcome.round !== 0) replica.forget();
+    const alike = replica.engine.strategies.every(({ trainerOptions }) => trainerOptions === undefined);
+    const fingerprint = alike ? replica.fingerprint : await runFingerprint(config, own.folder);
     const { encryption } = config.network;
     const endpoint = new Endpoint({
       host: network.host,
@@ -90,7 +94,7 @@ export class Training {
     endpoint.pace(Math.round((network.paceMbit * 1e6) / 8));
     const { streams } = network;
     const links = await createBulkLinks({ host, endpoint, runId, encryption, streams });
-    return new Training(options, config, replica, endpoint, links);
+    return new Training(options, config, runRecipe(config, fingerprint), replica, endpoint, links);
   }
 
   get replica(): Replica {
@@ -115,8 +119,11 @@ export class Training {
   }
 
   #newExchange(): Exchange {
-    const { member, host, fault, emit } = this.#options;
+    const { member, host, runId, fault, emit } = this.#options;
     return new Exchange({
+      runId,
+      seed: this.config.seed,
+      rounds: this.config.rounds,
       prober: this.#prober,
       replica: this.#replica,
       reducer: this.#reducer,
@@ -140,47 +147,51 @@ export class Training {
   /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */
   async #changeShard(shard: number, view: LiveView): Promise<void> {
     const old = this.#replica;
-    this.#exchange.carryOver(view);
+    await this.#exchange.carryOver(view);
     const { threads, device } = this.#local;
     const own = { threads, device, folder: process.cwd() };
     const replica = await Replica.create({ config: this.config, shard, ...own });
     const { round } = old.standing;
     if (round < 0) replica.forget();
-    else
+    else {
+      const state = old.engine.roundStart;
       await replica.adopt(round, async (shared) => {
-        for (const [index, tensor] of shared.entries()) tensor.set(old.shared[index]!);
+        for (const [index, { data }] of shared.entries()) data.set(state[index]!.data);
       });
-    replica.inherit(old);
+    }
+    replica.engine.inherit(old.engine);
     this.#replica = replica;
     this.#exchange = this.#newExchange();
     await old.close();
   }
 
-  /** Takes the outer step of a commit and evaluates the new state. */
+  /** Takes what waited for a commit and evaluates the new state. */
   async commit({ epoch, contributors }: Commit): Promise<RunEvent & { type: "round" }> {
-    const { account } = this.#exchange;
+    const { account, trainSeconds } = this.#exchange;
     const committedAt = performance.now();
     await this.#replica.apply();
     const validationLoss = await this.#replica.evaluate();
-    const { round, stateDigest } = this.#replica.standing;
-    const { trained, trainedAt, bytesSent, bytesRetried, reduceSeconds } = account;
+    const { standing, ownDigest } = this.#replica;
+    const { round } = standing;
+    const { startedAt, steps, loss, bytesSent, bytesRetried, reduceSeconds } = account;
+    const roundSeconds = startedAt === 0 ? 0 : (committedAt - startedAt) / 1000;
     return {
       type: "round",
       peer: this.#options.host.peerId,
       epoch,
       round,
       contributors,
-      trainLoss: trained?.loss ?? Number.NaN,
+      trainLoss: Number.isNaN(loss) && steps === 0 ? null : loss,
       validationLoss,
       bytesSent,
       bytesRetried,
       seconds: {
-        train: trained?.seconds ?? 0,
-        sync: trained === null ? 0 : (committedAt - trainedAt) / 1000,
+        train: trainSeconds,
+        sync: Math.max(0, roundSeconds - trainSeconds),
         reduce: reduceSeconds,
         apply: (performance.now() - committedAt) / 1000,
       },
-      stateDigest: stateDigest ?? "",
+      stateDigest: ownDigest,
     };
   }
 
@@ -210,9 +221,14 @@ export class Training {
     return folder;
   }
 
+  /** Measures no link any more, so that nothing is told after the end. */
+  quiet(): void {
+    this.#prober.close();
+  }
+
   /** Ends the links first, so that a collective under way ends too. */
   async disconnect(): Promise<void> {
-    this.#prober.close();
+    this.quiet();
     await this.#links.close();
     this.#endpoint.close();
   }

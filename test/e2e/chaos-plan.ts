@@ -74,7 +74,10 @@ export function traps(nameOf: (peer: string) => string | undefined, anyone: () =
   ];
 }
 
-/** A run's config as the seed says: both collectives, both link protections, a state that takes a while to send. */
+/**
+ * A run's config as the seed says: strategies that exchange at a round's end and within it, both collectives, both link
+ * protections, a state that takes a while to send.
+ */
 export function configOf(seed: number, rounds: number): Record<string, unknown> {
   const pick = <T>(element: number, list: readonly T[]) =>
     list[Math.floor(uniform(seed, 2, element) * list.length)]!;
@@ -82,11 +85,18 @@ export function configOf(seed: number, rounds: number): Record<string, unknown> 
     { collective: "direct", codec: "int8_block" },
     { collective: "ring", codec: "fp32" },
   ]);
+  const innerSteps = pick(1, [150, 500]);
   return {
     peersMin: 2,
     peersMax: 5,
     rounds,
-    strategy: { innerSteps: pick(1, [150, 500]), ...exchange },
+    strategy: pick(4, [
+      { name: "diloco", innerSteps, ...exchange },
+      { name: "local-sgd", innerSteps, ...exchange },
+      { name: "streaming-diloco", innerSteps, overlapSteps: 10 },
+      { name: "fedavg", innerSteps, fraction: 0.6, ...exchange },
+      { name: "ddp", commitSteps: 40, ...exchange },
+    ]),
     network: {
       segmentElements: pick(2, [256, 4096]),
       encryption: pick(3, ["aes-256-gcm", "none"]),

@@ -10,7 +10,7 @@ import * as assert from "uvu/assert";
 import type { DemoReport } from "../../lib/cli/demo/report.js";
 import type { TimedEvent } from "../../lib/run/events.js";
 
-const mainPath = fileURLToPath(new URL("../../../dist/lib/cli/main.js", import.meta.url));
+const mainPath = fileURLToPath(new URL("../../lib/cli/main.js", import.meta.url));
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 async function gradmesh(args: readonly string[]): Promise<string> {

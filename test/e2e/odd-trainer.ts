@@ -34,7 +34,8 @@ function census(): Census {
 
 export async function createTrainer(context: TrainerContext): Promise<Trainer> {
   const { gpt, fault, pauseMs = 0, census: path } = context.options as OddOptions;
-  const trainer: Trainer = await createGpt({ ...context, options: gpt });
+  const trainer = await createGpt({ ...context, options: gpt });
+  const { gradients, samples } = trainer;
   return {
     layout: trainer.layout,
     parameters: trainer.parameters,
@@ -49,6 +50,13 @@ export async function createTrainer(context: TrainerContext): Promise<Trainer> {
       if (faulty && fault.kind === "nan") trainer.parameters[3] = Number.NaN;
       return result;
     },
+    gradients,
+    samples,
+    async gradient(at) {
+      if (pauseMs > 0) await delay(pauseMs);
+      return trainer.gradient(at);
+    },
+    update: (at) => trainer.update(at),
     async evaluate(signal) {
       if (path !== undefined && context.shard === 0) appendFileSync(path, `${JSON.stringify(census())}\n`);
       return trainer.evaluate(signal);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
-import { createMember, type MemberOptions } from "../../lib/group/member.js";
+import { createMember, type MemberOptions, type Standing } from "../../lib/group/member.js";
 import type { CoordinatorMessage } from "../../lib/group/messages.js";
 import { channelPair } from "../../lib/peer/memory-channel.js";
 import { idle, Swarm } from "./swarm.js";
@@ -24,8 +24,9 @@ test.after.each(async (context) => {
 
 const hello = {
   type: "hello",
-  version: 2,
+  version: 3,
   dialable: true,
+  samples: 1,
   runId: "run",
   secret: "secret",
   recipeDigest: "recipe",
@@ -34,6 +35,16 @@ const hello = {
   stateDigest: null,
   pending: null,
   applied: null,
+};
+
+/** What a peer holds that has only just come. */
+const nothing: Standing = {
+  recipeDigest: null,
+  addresses: [],
+  dialable: true,
+  samples: 1,
+  round: -1,
+  stateDigest: null,
 };
 
 /** Says these things and returns what came back, and whether the host then closed the channel. */
@@ -77,9 +88,9 @@ const refusals: [string, unknown[], string, RegExp][] = [
   ["another recipe", [{ ...hello, recipeDigest: "x" }], "ERR_REFUSED", /recipe x is not the run's recipe/],
   [
     "another version",
-    [{ type: "hello", version: 3, new: 1 }],
+    [{ type: "hello", version: 2, new: 1 }],
     "ERR_REFUSED",
-    /speaks version 3 .* the coordinator 2/,
+    /speaks version 2 .* the coordinator 3/,
   ],
   ["no hello first", [{ type: "beat" }], "ERR_PROTOCOL", /beat came before hello/],
   ["bytes", [new Uint8Array(100)], "ERR_PROTOCOL", /does not fit its schema/],
@@ -161,7 +172,7 @@ test("a member hears the code and the reason of a refusal", async ({ swarm }) =>
       swarm.host!.serve(far);
       return near;
     },
-    standing: () => ({ recipeDigest: null, addresses: [], dialable: true, round: -1, stateDigest: null }),
+    standing: () => nothing,
     clock: swarm.clock,
     reconnectLimitMs: () => 5000,
   };
@@ -193,7 +204,7 @@ test("a member tells a coordinator that was away what it has measured", async ({
       channels.push(far);
       return near;
     },
-    standing: () => ({ recipeDigest: null, addresses: [], dialable: true, round: -1, stateDigest: null }),
+    standing: () => nothing,
     clock: swarm.clock,
     reconnectLimitMs: () => 5000,
   });

@@ -8,7 +8,7 @@ const four = ["A", "B", "C", "D"];
 test("a new run starts once peersMin peers are there", () => {
   const machine = new Machine(charterOf({ peersMin: 3 }));
   machine.hello("A");
-  machine.hello("B");
+  machine.hello("B", { samples: 7.5 });
   assert.is(machine.state.phase.name, "gathering");
   assert.is(machine.last("A", "wait").type, "wait");
   machine.hello("C");
@@ -18,6 +18,7 @@ test("a new run starts once peersMin peers are there", () => {
     peerId: "B",
     addresses: ["/at/B"],
     shard: 1,
+    samples: 7.5,
     dialable: true,
   });
 });

@@ -118,11 +118,12 @@ export class Machine {
     const { round } = this.state.record;
     const hello: Omit<Hello, "secret"> = {
       type: "hello",
-      version: 2,
+      version: 3,
       runId: "run",
       recipeDigest: "recipe",
       addresses: [`/at/${peer}`],
       dialable: true,
+      samples: 1,
       round,
       stateDigest: stateOf(round),
       pending: null,

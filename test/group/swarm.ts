@@ -127,6 +127,7 @@ export class SimulatedPeer {
     recipeDigest: null,
     addresses: [],
     dialable: true,
+    samples: 1,
     round: -1,
     stateDigest: null,
   };

@@ -6,10 +6,11 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { canonicalJson } from "../../lib/base/canonical-json.js";
+import { closestName } from "../../lib/base/closest-name.js";
 import { GradmeshError } from "../../lib/base/errors.js";
 import { codecs, collectives } from "../../lib/native/abi.gen.js";
 import { describeConfig, loadConfig, parseConfig, runRecipe } from "../../lib/run/config.js";
-import { closestName } from "../../lib/run/config-text.js";
+import { describeStrategies } from "../../lib/strategy/registry.js";
 
 const folder = mkdtempSync(join(tmpdir(), "gradmesh-config-"));
 test.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -29,21 +30,24 @@ test("an empty config is whole, and its defaults are the described ones", () => 
   const config = parseConfig({});
   for (const { key, default: value } of describeConfig()) {
     const found = key.split(".").reduce((at: unknown, name) => (at as Record<string, unknown>)[name], config);
-    assert.equal(found, value, key);
+    if (key === "strategy") assert.equal(parseConfig({ strategy: value }).strategy, found);
+    else assert.equal(found, value, key);
   }
   assert.equal(parseConfig(config), config, "a whole config is valid too");
-  assert.is(config.strategy.codec, "int8_block");
+  assert.is([config.strategy].flat()[0]!.codec, "int8_block");
   assert.is(config.network.advertiseHost, null);
 });
 
 test("every key is described, with its default, what is allowed, and its meaning", () => {
   const rows = describeConfig();
-  assert.is(rows.length, 36);
+  assert.is(rows.length, 29);
   for (const { key, allowed, meaning, default: value } of rows) {
     assert.ok(value !== undefined && meaning.length > 10, key);
     assert.not.match(allowed, /undefined/);
   }
-  const allowed = new Map(rows.map((row) => [row.key, row.allowed]));
+  const diloco = describeStrategies().find(({ name }) => name === "diloco")!;
+  const allowed = new Map([...rows, ...diloco.keys].map((row) => [row.key, row.allowed]));
+  assert.match(allowed.get("strategy")!, /^an object with a strategy's name and options, or a list of them/);
   for (const name of Object.keys(codecs))
     assert.match(allowed.get("strategy.codec")!, new RegExp(` ${name}\\b`));
   assert.is(
@@ -74,7 +78,7 @@ test("all problems are in one error, with key, value and what is allowed", () =>
     "peersMin: 9; allowed: at most peersMax, which is 3",
     'strategy.innerstep: unknown key (did you mean "strategy.innerSteps"?); allowed: name, innerSteps',
     'strategy.codec: codec is "int9": there is no codec "int9"; allowed: "fp32", "bf16", "int8_block", ',
-    "strategy.momentumStart: 0.95; allowed: at most strategy.momentumEnd, which is 0.9",
+    "strategy.momentumStart: 0.95; allowed: at most momentumEnd, which is 0.9",
     "network.segmentElements: 100; allowed: a multiple of 256 from 256 to 16777216",
     'network.bulkPort: "x"; allowed: an integer from 0 to 65535',
     "checkpoint.keep: 0; allowed: an integer from 1 to 1000000",
@@ -87,7 +91,10 @@ test("single mistakes", () => {
     [5, /the config: 5; allowed: an object$/],
     [null, /the config: null; allowed: an object$/],
     [[], /the config: \[\]; allowed: an object$/],
-    [{ strategy: 3 }, /^run.json: strategy: 3; allowed: an object$/],
+    [
+      { strategy: 3 },
+      /^run.json: strategy: 3; allowed: an object with a strategy's name and options, or a list of them/,
+    ],
     [{ name: "" }, /name: ""; allowed: text of 1 to 100 characters/],
     [{ rounds: 1.5 }, /rounds: 1.5; allowed: an integer from 1/],
     [{ rounds: "5" }, /rounds: "5"; allowed: an integer/],
@@ -98,7 +105,7 @@ test("single mistakes", () => {
     [{ strategy: { collective: "broadcast" } }, /collective: "broadcast"; allowed: "auto", "ring"/],
     [
       { strategy: { collective: "halving_doubling" } },
-      /codec: "int8_block"; allowed with the collective "halving_doubling": "fp32"/,
+      /codec: "int8_block": the collective "halving_doubling" adds float32 sums on the way and takes only "fp32"/,
     ],
     [{ strategy: { momentumEnd: 1 } }, /momentumEnd: 1; allowed: a number from 0 to less than 1/],
     [
@@ -107,11 +114,23 @@ test("single mistakes", () => {
     ],
     [{ network: { encryption: "off" } }, /encryption: "off"; allowed: "aes-256-gcm", "none"/],
     [{ innerSteps: 3 }, /did you mean "strategy.innerSteps"/],
+    [
+      { strategy: [{ name: "diloco" }, { name: "sparta", share: 2 }] },
+      /strategy.1.share: 2; allowed: a number from 0.000001 to 1/,
+    ],
+    [
+      { strategy: { name: "dilocco" } },
+      /strategy.name: "dilocco" \(did you mean "diloco"\?\); allowed: "ddp",/,
+    ],
+    [{ strategy: [] }, /strategy: a list of 0; allowed: 1 to 16 strategies/],
+    [{ rounds: 1e9 }, /rounds: 1000000000; allowed: at most \d+ with this strategy/],
     [JSON.parse('{"__proto__": {"seed": 3}}'), /__proto__: unknown key/],
     [{ xyzzy: 1 }, /xyzzy: unknown key; allowed: name,/],
   ];
   for (const [value, message] of cases) assert.match(problem(value), message);
-  assert.is(parseConfig({ strategy: { collective: "ring", codec: "fp32" } }).strategy.collective, "ring");
+  const ring = { name: "diloco", collective: "ring", codec: "fp32" };
+  const { strategy } = parseConfig({ strategy: [ring] });
+  assert.equal([strategy].flat()[0], { ...[parseConfig({}).strategy].flat()[0], ...ring });
 });
 
 test("a syntax error has its line and column", async () => {
@@ -170,6 +189,9 @@ test("the recipe is what peers must share: not names, addresses, threads, limits
     { trainer: { module: "./mine.js" } },
     { strategy: { innerSteps: 21 } },
     { strategy: { codec: "bf16" } },
+    { strategy: { momentumWarmupRounds: 11 } },
+    { strategy: { name: "ddp" } },
+    { strategy: [{ name: "sparta" }, { name: "diloco" }] },
     { network: { encryption: "none" } },
     { network: { segmentElements: 512 } },
     { network: { onLoss: "salvage" } },

@@ -43,12 +43,13 @@ test("a journal that takes no more ends the lead at once with the journal's erro
   // Its admission is the first fact.
   await channel.send({
     type: "hello",
-    version: 2,
+    version: 3,
     runId: "run",
     secret: journal.secret,
     recipeDigest: null,
     addresses: [],
     dialable: true,
+    samples: 1,
     round: -1,
     stateDigest: null,
     pending: null,

@@ -39,6 +39,30 @@ test("a trainer that keeps the contract is taken", async () => {
   await replica.close();
 });
 
+test("a checkpoint has the model's tensors by their names, a second strategy's behind its own", async () => {
+  const data = join(folder, "text.txt");
+  await writeFile(data, "call me ishmael. ".repeat(200));
+  const options = { data, layers: 1, width: 8, heads: 1, context: 4, batch: 1 };
+  const namesOf = async (strategy: unknown) => {
+    const config = parseConfig({ peersMax: 1, trainer: { options }, strategy });
+    const replica = await Replica.create({ config, shard: 0, threads: 1, folder });
+    const { outer, inner } = replica.tensors();
+    const { layout } = replica.engine.trainer;
+    await replica.close();
+    const plain = (tensors: typeof outer) => tensors.map(({ name }) => name.replace(/\/.*/, ""));
+    const first = layout.slots[0]!.name;
+    assert.is(outer[0]!.name.endsWith(`/${first}`), true, outer[0]!.name);
+    return [[...new Set(plain(outer))], [...new Set(plain(inner))]];
+  };
+  assert.equal(await namesOf({ name: "diloco" }), [
+    ["parameters", "momentum"],
+    ["adamw.first", "adamw.second"],
+  ]);
+  assert.equal(await namesOf({ name: "ddp" }), [["parameters", "adamw.first", "adamw.second"], []]);
+  const both = [{ name: "sparta", commitEvery: 20 }, { name: "diloco" }];
+  assert.equal(await namesOf(both), [["diloco.1"], ["adamw.first", "adamw.second"]]);
+});
+
 test("one that does not is refused, naming what is wrong", async () => {
   const faults: [field: string, value: string, said: RegExp][] = [
     ["layout", "undefined", /layout must be a TensorLayout/],
@@ -48,6 +72,9 @@ test("one that does not is refused, naming what is wrong", async () => {
     ["fingerprint", '""', /fingerprint must be a text/],
     ["step", "undefined", /step must be a function/],
     ["close", "3", /close must be a function/],
+    ["samples", "0", /samples must be a positive number, or absent/],
+    ["gradients", "new Float32Array(3)", /gradients must be a Float32Array of layout.elements, 2, or absent/],
+    ["gradients", "new Float32Array(2)", /gradient must be a function where gradients are offered/],
   ];
   for (const [index, [field, value, said]] of faults.entries()) {
     const error = await failure(create(`fault${index}`, { [field]: value }));
