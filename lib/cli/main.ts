@@ -5,16 +5,27 @@ import { asGradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { gymCommand } from "./commands/gym.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { joinCommand } from "./commands/join.js";
 import { resumeCommand } from "./commands/resume.js";
 import { runCommand } from "./commands/run.js";
+import { strategiesCommand } from "./commands/strategies.js";
 
 const program = new Command("gradmesh")
   .description("Trains one neural network on machines that share neither a datacenter nor trust.")
   .version(native.version())
   .showHelpAfterError("(add --help for what is allowed)");
-for (const command of [demoCommand, runCommand, joinCommand, resumeCommand, doctorCommand, inspectCommand])
+for (const command of [
+  demoCommand,
+  runCommand,
+  joinCommand,
+  resumeCommand,
+  gymCommand,
+  strategiesCommand,
+  doctorCommand,
+  inspectCommand,
+])
   program.addCommand(command());
 
 try {

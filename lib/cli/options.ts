@@ -1,7 +1,7 @@
 /** Parsers of command-line values: each names the option, the value and what is allowed. */
 import { InvalidArgumentError } from "commander";
 import { GradmeshError } from "../base/errors.js";
-import type { FaultPlan } from "../run/exchange.js";
+import type { FaultPlan } from "../run/fault.js";
 
 /** A whole number from `least` to `most`. */
 export function wholeNumber(least: number, most: number): (text: string) => number {

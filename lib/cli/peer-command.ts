@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { type Command, Option } from "commander";
 import type { LocalChoices } from "../run/entry.js";
-import type { FaultPlan } from "../run/exchange.js";
+import type { FaultPlan } from "../run/fault.js";
 import { deviceName, faultPlan, interruptSignal, wholeNumber } from "./options.js";
 import { createProgress, progressMode, shortPeer } from "./progress.js";
 

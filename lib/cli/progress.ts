@@ -15,12 +15,15 @@ export const shortPeer: NameOf = (peer) => peer.slice(-8);
 
 type RoundEvent = Extract<RunEvent, { type: "round" }>;
 
+/** JSON has no NaN: null is a loss of no steps, or of a model that is lost. */
+const lossWord = (loss: number | null) => (loss === null ? "-" : loss.toFixed(3));
+
 /** One line for a finished round: losses by peer, bytes, seconds. */
 export function roundLine(round: readonly RoundEvent[], rounds: number, nameOf: NameOf): string {
   const sorted = [...round].sort((a, b) => nameOf(a.peer).localeCompare(nameOf(b.peer)));
   const first = sorted[0]!;
   const losses = sorted
-    .map((event) => `${nameOf(event.peer)} ${event.trainLoss.toFixed(3)}/${event.validationLoss.toFixed(3)}`)
+    .map((event) => `${nameOf(event.peer)} ${lossWord(event.trainLoss)}/${lossWord(event.validationLoss)}`)
     .join("  ");
   const seconds = Math.max(...sorted.map(({ seconds: s }) => s.train + s.sync + s.apply));
   const sync = Math.max(...sorted.map((event) => event.seconds.sync));
@@ -135,9 +138,9 @@ export function createProgress({ mode, peers, nameOf, stream }: ProgressOptions)
       if (line !== null) bars.log(`${line}\n`);
       if (event.type === "started") bar.setTotal(rounds);
       if (event.type === "trained")
-        bar.update({ state: `${nameOf(event.peer)} trained, loss ${event.loss.toFixed(3)}` });
+        bar.update({ state: `${nameOf(event.peer)} trained, loss ${lossWord(event.loss)}` });
       if (event.type === "round")
-        bar.update(event.round, { state: `validation loss ${event.validationLoss.toFixed(3)}` });
+        bar.update(event.round, { state: `validation loss ${lossWord(event.validationLoss)}` });
     },
     close: () => bars.stop(),
   };
