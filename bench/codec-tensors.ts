@@ -1,7 +1,8 @@
 /** The tensors that codecs are judged on: pseudo-gradients and a gradient of a GPT in training, and a Gaussian. */
 import { philox } from "../lib/base/random.js";
 import type { TensorSlot } from "../lib/tensor/layout.js";
-import { createTrainer, type GptTrainer } from "../lib/trainer/gpt.js";
+import { createTrainer } from "../lib/trainer/gpt.js";
+import type { GraphTrainer } from "../lib/trainer/graph-trainer.js";
 
 /** The model and the steps; see `standard` for the usual ones. */
 export interface Protocol {
@@ -62,7 +63,7 @@ export interface Tensors {
 
 const SEED = 1;
 
-async function train(trainer: GptTrainer, first: number, steps: number): Promise<void> {
+async function train(trainer: GraphTrainer, first: number, steps: number): Promise<void> {
   for (let step = first; step < first + steps; step++) await trainer.step({ step });
 }
 

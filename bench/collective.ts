@@ -4,18 +4,17 @@ import { availableParallelism, cpus } from "node:os";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { asGradmeshError, GradmeshError } from "../lib/base/errors.js";
-import { createNetwork, networkUnavailable } from "../test/net/network.js";
-import { linkOf, profileNamed, tcpPayloadRate } from "../test/net/profiles.js";
+import { networkUnavailable } from "../test/net/network.js";
 import { killReport, measureKills } from "./collective-kill.js";
 import {
   congestionControl,
-  type Hosts,
   launchTrials,
   loopbackHosts,
   memcpyRate,
   programOf,
 } from "./collective-launch.js";
 import { type LinkProfile, loopback, streamsFor } from "./collective-limit.js";
+import { type Network, openNetwork } from "./collective-network.js";
 import { help, options, planOf, type Values } from "./collective-options.js";
 import { cellReport, cellsOf, headReport, type Setting } from "./collective-report.js";
 import {
@@ -27,38 +26,6 @@ import {
   roundsOfTurn,
 } from "./collective-trials.js";
 import { buildNative, runProgram } from "./native-program.js";
-
-interface Network {
-  readonly profile: LinkProfile;
-  readonly hosts: Hosts;
-}
-
-async function openNetwork(name: string, ranks: number, congestion: string | undefined): Promise<Network> {
-  if (name === loopback.name) return { profile: loopback, hosts: loopbackHosts(ranks) };
-  const profile = profileNamed(name);
-  const network = await createNetwork({
-    ...{ profile, hosts: ranks },
-    ...(congestion === undefined ? {} : { congestionControl: congestion }),
-  });
-  const namespaces = network.hosts.map(({ namespace }) => `/run/netns/${namespace}`);
-  const links = network.hosts.map((_, host) => linkOf(profile, host));
-  return {
-    profile: {
-      name,
-      bitsPerSecond: Math.min(...links.map(({ megabitsPerSecond }) => megabitsPerSecond)) * 1e6,
-      payloadBitsPerSecond: 8 * Math.min(...links.map((link) => tcpPayloadRate(profile, link))),
-      delaySeconds: Math.max(...links.map(({ roundTripMs }) => roundTripMs)) / 2000,
-      loss: Math.max(...links.map(({ loss = 0 }) => loss)),
-    },
-    hosts: {
-      addresses: network.hosts.map(({ address }) => address),
-      subnet: `${network.hosts[0]!.address}/24`.replace(/\d+\/24$/, "0/24"),
-      namespaces,
-      wrap: (host, command) => ["nsenter", `--net=${namespaces[host]}`, "--", ...command],
-      close: () => network.close(),
-    },
-  };
-}
 
 interface Plan {
   readonly kinds: readonly Kind[];

@@ -11,7 +11,7 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
   },
   step: {
     run: async () => (await import("./step.js")).run,
-    doc: "one training step on one thread, beside PyTorch in the same run",
+    doc: "one training step on one thread, beside PyTorch in the same run; --strategies: bytes and seconds by strategy and link",
   },
   codec: {
     run: async () => (await import("./codec.js")).run,
@@ -20,6 +20,10 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
   collective: {
     run: async () => (await import("./collective.js")).run,
     doc: "all-reduce by size, ranks, link and codec, one process a rank, beside gloo and Open MPI; --kill: a peer dies",
+  },
+  convergence: {
+    run: async () => (await import("./convergence.js")).run,
+    doc: "every strategy at equal tokens on the GPT: final loss beside bytes, a table, a plot and experiments",
   },
   mixing: {
     run: async () => (await import("./mixing.js")).run,

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { GradmeshError } from "../lib/base/errors.js";
 import { native } from "../lib/native/load.js";
-import { createTrainer, type GptTrainer, optimizerSettings } from "../lib/trainer/gpt.js";
+import { createTrainer } from "../lib/trainer/gpt.js";
+import type { GraphTrainer } from "../lib/trainer/graph-trainer.js";
+import { optimizerSettings } from "../lib/trainer/optimizer.js";
 
 const python = "/usr/bin/python3";
 const script = fileURLToPath(new URL("../../bench/step_torch.py", import.meta.url));
@@ -76,7 +78,7 @@ class TorchStepper {
   }
 }
 
-async function timedStep(trainer: GptTrainer, step: number): Promise<StepTime> {
+async function timedStep(trainer: GraphTrainer, step: number): Promise<StepTime> {
   const [start, before] = [performance.now(), process.cpuUsage()];
   await trainer.step({ step });
   const { user, system } = process.cpuUsage(before);
@@ -87,12 +89,12 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-async function writeCase(path: string, trainer: GptTrainer, shape: typeof standard): Promise<void> {
+async function writeCase(path: string, trainer: GraphTrainer, shape: typeof standard): Promise<void> {
   const rows = shape.batch * shape.context;
   const vocabulary = trainer.layout.slot("token.table").shape[0]!;
   const tokens = Array.from({ length: rows }, (_, row) => (row * 7) % vocabulary);
   const targets = tokens.map((token) => (token + 1) % vocabulary);
-  const settings = optimizerSettings({ weightDecay: 0.1, clip: 1 });
+  const settings = optimizerSettings({ optimizer: "adamw", weightDecay: 0.1, clip: 1 });
   const { slots } = trainer.layout;
   const facts = {
     shape: { ...shape, vocabulary },
@@ -105,7 +107,7 @@ async function writeCase(path: string, trainer: GptTrainer, shape: typeof standa
   await writeFile(path, JSON.stringify(facts));
 }
 
-function printProfile(trainer: GptTrainer, steps: number): void {
+function printProfile(trainer: GraphTrainer, steps: number): void {
   const rows = Object.entries(trainer.profile()).filter(([, { runs }]) => runs > 0);
   const total = rows.reduce((sum, [, { nanoseconds }]) => sum + nanoseconds, 0);
   console.log("operator                  ms/step   share");
@@ -116,7 +118,7 @@ function printProfile(trainer: GptTrainer, steps: number): void {
 }
 
 /** Steps of both in turns: what else the machine does meets both alike. */
-async function alternate(trainer: GptTrainer, torch: TorchStepper | undefined, rounds: number) {
+async function alternate(trainer: GraphTrainer, torch: TorchStepper | undefined, rounds: number) {
   const [ours, theirs]: [StepTime[], StepTime[]] = [[], []];
   for (let step = 0; step < WARMUP_STEPS + rounds; step++) {
     const own = await timedStep(trainer, step);
@@ -156,9 +158,13 @@ function report(
 
 /**
  * `bench step [--rounds N] [--small] [--blas FOLDER]`: --small is a tiny model for CI; --blas is a folder with the
- * libblas.so.3 that PyTorch is to use.
+ * libblas.so.3 that PyTorch is to use. `bench step --strategies [options]` measures steps of runs instead.
  */
 export async function run(args: string[]): Promise<void> {
+  if (args.includes("--strategies")) {
+    const strategies = await import("./step-strategies.js");
+    return strategies.run(args.filter((argument) => argument !== "--strategies"));
+  }
   const options = {
     rounds: { type: "string" },
     small: { type: "boolean" },
