@@ -18,7 +18,9 @@ export const libRooms = [
   "strategy",
   "trainer",
   "checkpoint",
+  "engine",
   "run",
+  "gym",
   "cli",
   "index",
 ] as const;
