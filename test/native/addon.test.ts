@@ -17,11 +17,12 @@ function collective(endpoint: number, rank: number, link: number): Promise<void>
   const bytes = () => new Uint8Array(4 * ELEMENTS);
   const report = new Float64Array(6);
   const none = new Float64Array(0);
+  const floats = new Float32Array(0);
   const { id } = collectives.direct;
-  const shape = [id, 2, rank, 0, ELEMENTS, fp32, 65_536] as const;
+  const shape = [id, 2, rank, 0, ELEMENTS, fp32, -1, -1, 65_536] as const;
   const plan = native.planCreate(...shape, 0, 0, none, "", 0, new Int32Array(0), none);
   const keys = [plan, links, 1, 1, 0, LIMIT_MS, true] as const;
-  return native.collectiveRun(endpoint, ...keys, bytes(), bytes(), report, 0);
+  return native.collectiveRun(endpoint, ...keys, bytes(), bytes(), floats, floats, report, 0);
 }
 
 /** Links to the main thread, then leaves everything on its way. */
