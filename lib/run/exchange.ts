@@ -161,7 +161,10 @@ export class Exchange {
       this.#account.reduceSeconds = over.traffic.seconds;
       this.#tellTrained(steps, loss);
       const resultDigest = await this.#resultDigest(view, results);
-      if (view.signal.aborted) return;
+      if (view.signal.aborted) {
+        this.#account.bytesRetried += over.traffic.bytesSent;
+        return;
+      }
       this.#account.mayCount = true;
       member.vote({ epoch, round, outcome: "done", resultDigest });
     } catch (error) {
