@@ -9,17 +9,17 @@ export interface Preset {
 
 export const presets: Readonly<Record<string, Preset>> = {
   frontier: {
-    doc: "1,000 times fewer bytes than ddp in fp32, both ways: 2 rotated bits up, 4 fed back ones down, every 100 steps",
+    doc: "1,000 times fewer bytes than ddp in fp32, both ways: 1 rotated bit up, 2 fed back ones down, every 50 steps",
     options: {
       name: "frontier",
-      innerSteps: 100,
-      codec: "eden:bits=2",
-      downCodec: "eden:bits=4,scale=least",
+      innerSteps: 50,
+      codec: "eden:bits=1",
+      downCodec: "eden:bits=2,scale=least",
       ownerFeedback: 1,
       outerLearningRate: 1,
-      momentumStart: 0.8,
-      momentumEnd: 0.8,
-      settleRounds: 1,
+      momentumStart: 0.85,
+      momentumEnd: 0.85,
+      settleRounds: 4,
     },
   },
   "frontier-5000": {
