@@ -18,6 +18,8 @@ export class Attempt {
   readonly #underWay = new Map<string, UnderWay>();
   readonly #outcomes: Promise<ExchangeReport>[] = [];
   readonly #deferred: (() => Promise<void>)[] = [];
+  /** Flights that wait for the commit. */
+  readonly #sent: Flight[] = [];
   readonly results: Float32Array[] = [];
   readonly reports: ExchangeReport[] = [];
   #slot = 0;
@@ -63,7 +65,10 @@ export class Attempt {
       this.#over.clock?.joined(slot);
       this.#underWay.delete(name);
       this.reports.push(report);
-      if (deferred) this.results.push(...flight.results);
+      if (deferred) {
+        this.results.push(...flight.results);
+        this.#sent.push(flight);
+      }
       ready.push(() => this.#applyOne(index, flight, action, report));
     }
     if (deferred) this.#deferred.push(...ready);
@@ -83,6 +88,11 @@ export class Attempt {
   /** What waits for the commit, after those that are there. */
   defer(work: () => Promise<void>): void {
     this.#deferred.push(work);
+  }
+
+  /** In place of finish: the commit may have come, and this peer takes another's state. */
+  counted(): void {
+    for (const flight of this.#sent.splice(0)) flight.counted?.(this.#over);
   }
 
   /** After the commit. */

@@ -157,6 +157,7 @@ export class DeltaExchange implements Exchange {
       results: [contribution.mean],
       communicate: (over, slots, last) => contribution.communicate(begin, input, over, slots, last),
       apply: (action, over) => this.#apply(begin, action, over),
+      counted: (over) => contribution.commit(begin, over),
     };
   }
 

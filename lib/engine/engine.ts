@@ -55,6 +55,8 @@ export class Engine {
   #plan: RoundPlan;
   #training: { round: number; outcome: Promise<Trained & { sum: LossSum }> } | null = null;
   #attempt: Attempt | null = null;
+  /** The attempt came to its end, and only the commit is missing. */
+  #complete = false;
 
   private constructor(options: EngineOptions) {
     const { trainer, strategies, seed, threads, digests = true } = options;
@@ -175,6 +177,7 @@ export class Engine {
     this.#rewind();
     const attempt = new Attempt(this.#exchanges, over);
     this.#attempt = attempt;
+    this.#complete = false;
     const sum = { ...before };
     const { start, end, trainedTo, exchanges } = this.#plan;
     const view: StrategyView = { ...over.view, measures: this.measures };
@@ -190,6 +193,7 @@ export class Engine {
       if (step < end) await attempt.begin(opening);
     }
     attempt.checkDone();
+    this.#complete = true;
     return { ...meanOf(sum), ...addReports(attempt.reports), results: await this.#results(attempt) };
   }
 
@@ -269,12 +273,18 @@ export class Engine {
     }
     const norm = Math.hypot(...norms);
     if (norm > 0) return norm;
-    this.dropCarried();
+    this.#forgetCarried();
     return null;
   }
 
-  /** What was carried may be in a round that this peer did not see commit. */
+  /** What was carried, and what feedback sent, may be in a round that this peer did not see commit: nothing counts twice. */
   dropCarried(): void {
+    this.#forgetCarried();
+    // Of a round whose state is put back, feedback is as it was at its start.
+    if (this.#complete && !this.#plan.needsSavepoint) this.#attempt?.counted();
+  }
+
+  #forgetCarried(): void {
     for (const exchange of this.#exchanges) exchange?.dropCarried?.();
   }
 

@@ -23,6 +23,8 @@ export interface Flight {
   /** What all members compare by digest: equal on all where recipe.commit.equal says so. */
   readonly results: readonly Float32Array[];
   apply(action: ApplyAction, communicator: Communicator): Promise<void>;
+  /** The round committed with it, for all this peer knows, and it takes another's state: what was sent is not owed again. */
+  counted?(communicator: Communicator): void;
 }
 
 /** Live views of what an exchange keeps between rounds. */

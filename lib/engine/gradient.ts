@@ -74,6 +74,7 @@ export class GradientExchange implements Exchange {
       results: [contribution.mean],
       communicate: (over, slots, last) => contribution.communicate(begin, input, over, slots, last),
       apply: (action, over) => this.#apply(begin, action, over),
+      counted: (over) => contribution.commit(begin, over),
     };
   }
 

@@ -216,6 +216,36 @@ test("sparta whose exchanges follow each other without a gap: how often it commi
   assert.equal(digests[1], digests[0]);
 });
 
+test("a peer that missed the commit of what it sent does not owe it again", async () => {
+  const section = {
+    name: "diloco",
+    innerSteps: 2,
+    codec: "int4_block",
+    downCodec: "int4_block",
+    ownerFeedback: 1,
+  };
+  const group = await engines(section, 3);
+  const alike = await engines(section, 3);
+  for (const one of [group, alike]) {
+    await round(one);
+    const communicators = createGroup(3);
+    await Promise.all(one.map((engine, rank) => engine.exchange(communicators[rank]!)));
+  }
+  await Promise.all(alike.map((engine) => engine.apply()));
+  const [missed, ...others] = group;
+  await Promise.all(others.map((engine) => engine.apply()));
+  const owed = () => missed!.local.find(({ name }) => /owner/.test(name))!.data.slice();
+  const before = owed();
+  missed!.dropCarried();
+  await missed!.adopt(2, async (shared) => {
+    for (const [index, { data }] of shared.entries()) data.set(others[0]!.shared[index]!.data);
+  });
+  const expected = alike[0]!.local.find(({ name }) => /owner/.test(name))!.data;
+  assert.not.equal(before, expected, "the round changed what is owed");
+  assert.equal(owed(), expected);
+  await Promise.all([close(group), close(alike)]);
+});
+
 test("a trainer that offers only whole steps is told which strategies need more", async () => {
   const { gradient: _, update: __, gradients: ___, ...whole } = await createToy(0);
   const strategies = createStrategies({ name: "ddp" });
