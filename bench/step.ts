@@ -156,10 +156,14 @@ function report(
   console.log("  or name the folder of an optimized libblas.so.3 with --blas FOLDER");
 }
 
-/**
- * `bench step [--rounds N] [--small] [--blas FOLDER]`: --small is a tiny model for CI; --blas is a folder with the
- * libblas.so.3 that PyTorch is to use. `bench step --strategies [options]` measures steps of runs instead.
- */
+const help = `bench step [options]
+  --rounds N      steps of each that are counted; default 25, small 3
+  --small         a tiny model, for tests
+  --blas FOLDER   with the libblas.so.3 that PyTorch is to use
+bench step --strategies [options]: steps of runs instead, by strategy and link; --strategies --help lists them
+`;
+
+/** One training step beside PyTorch's, or with --strategies the steps of real runs. */
 export async function run(args: string[]): Promise<void> {
   if (args.includes("--strategies")) {
     const strategies = await import("./step-strategies.js");
@@ -169,8 +173,10 @@ export async function run(args: string[]): Promise<void> {
     rounds: { type: "string" },
     small: { type: "boolean" },
     blas: { type: "string" },
+    help: { type: "boolean" },
   } as const;
   const { values } = parseArgs({ args, options });
+  if (values.help) return void process.stdout.write(help);
   const rounds = Number(values.rounds ?? (values.small ? 3 : 25));
   if (!Number.isSafeInteger(rounds) || rounds < 1) {
     throw new GradmeshError("ERR_CONFIG", `--rounds is ${values.rounds}; allowed: a positive integer`);
