@@ -124,7 +124,8 @@ the first seed alone. G is the part of the gap between training alone and ddp th
 each inner step, payload alone; "overhead" is what the transport adds to what is sent (frames, agreements, broken attempts,
 state for peers that join). "fewer bytes" counts both directions and all overhead, beside ddp in fp32 of the same phase,
 whose payload is that of a ring. All arms of a phase take equally many steps on equally many tokens, but where a note says
-otherwise; learning rate and data are the same, and nothing was tuned for a single arm.`;
+otherwise; learning rate and data are the same. Nothing was tuned for a single arm but the frontier's presets, which are the
+best of about 30 tried on seeds 1 and 2.`;
 
 export async function markdownReport(facts: ReportFacts): Promise<string> {
   const { form, machine, date, minutes, outcomes, judged, failed } = facts;
