@@ -99,7 +99,7 @@ test("the config is valid, and the commands run, join, inspect and resume it", a
   config.rounds = 6;
   Object.assign(config.trainer.options, { layers: 1, width: 32, heads: 2, context: 16, batch: 4 });
   await writeFile(join(folder, "moby.json"), JSON.stringify(config));
-  const all = (await commands()).filter((command) => command.startsWith("npm run gradmesh -- "));
+  const all = (await commands()).filter((command) => /^npm run gradmesh -- (?!gym)/.test(command));
   const [doctor, first, join_, inspect, resume] = all as [string, string, string, string, string];
   assert.is(all.length, 5);
   assert.match(await start(folder, doctor).ended, /golden op vectors/);
@@ -109,6 +109,31 @@ test("the config is valid, and the commands run, join, inspect and resume it", a
   assert.match(await start(folder, inspect).ended, /round-000006: intact/);
   const resumed = start(folder, resume.replace(/--rounds \d+/, "--rounds 8"));
   assert.match(await resumed.ended, /round 8\/8/);
+  await rm(folder, { recursive: true });
+});
+
+test("the gym's example is a config that the gym takes, and its report is where the README says", async () => {
+  const folder = await readersFolder();
+  const all = (await commands()).filter((command) => command.startsWith("npm run gradmesh -- gym"));
+  const [example, gym] = all as [string, string];
+  assert.is(all.length, 2);
+  const [print, file] = example.split(" > ") as [string, string];
+  const config = JSON.parse(await start(folder, print).ended);
+  // The same arms with a smaller model and fewer steps.
+  config.defaults.steps = 20;
+  config.arms = config.arms.slice(0, 2);
+  Object.assign(config.defaults.config.trainer.options, {
+    layers: 1,
+    width: 32,
+    heads: 2,
+    context: 16,
+    batch: 2,
+  });
+  await writeFile(join(folder, file), JSON.stringify(config));
+  const text = await start(folder, gym).ended;
+  const [report] = /\S+\.html/.exec(text) ?? [""];
+  assert.ok(report.startsWith("runs/gym/first/"), text);
+  assert.match(await readFile(join(folder, report), "utf8"), /<svg/);
   await rm(folder, { recursive: true });
 });
 
