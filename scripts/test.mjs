@@ -12,7 +12,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const FILE_LIMIT_MS = 120_000;
 const E2E_LIMIT_MS = 240_000;
 const NATIVE_LIMIT_MS = 300_000;
-const BUILD_LIMIT_MS = 900_000;
+const BUILD_LIMIT_MS = 1_800_000;
 /** How long processes that a test started may take to end after it. */
 const LEFTOVER_LIMIT_MS = 3_000;
 /** Output kept of one test; the beginning of longer output is dropped. */
