@@ -8,6 +8,8 @@ type Said = { hello: Partial<Hello>; fresh: boolean } | { message: Exclude<PeerM
 /** A correct peer with slow lines: what it hears and says waits in queues until the test moves it. */
 class Peer {
   connected = false;
+  /** The coordinator answers on this connection; until its hello, messages still go to the one before, and are lost. */
+  greeted = false;
   leaving = false;
   round = -1;
   digest: string | null = null;
@@ -32,6 +34,7 @@ class Peer {
 
   drop(): void {
     this.connected = false;
+    this.greeted = false;
     this.leaving = false;
     this.view = null;
     this.inbox = [];
@@ -122,7 +125,10 @@ export class World {
     };
     this.machine = new Machine(charterOf(settings));
     this.peers = Array.from({ length: count }, (_, index) => new Peer(`P${index}`));
-    this.machine.onSend = (id, message) => this.find(id)!.inbox.push(message);
+    this.machine.onSend = (id, message) => {
+      const peer = this.find(id)!;
+      if (peer.greeted) peer.inbox.push(message);
+    };
     // A closing follows what was sent before it.
     this.machine.onClose = (id) => {
       const peer = this.find(id)!;
@@ -159,6 +165,7 @@ export class World {
     const said = peer.outbox[0];
     if (said === undefined || !peer.connected) return;
     if (!again || !("message" in said)) peer.outbox.shift();
+    peer.greeted = true;
     this.act(() => {
       if ("hello" in said) this.machine.hello(peer.id, said.hello, said.fresh);
       else {
