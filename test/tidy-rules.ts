@@ -19,6 +19,8 @@ export const libRooms = [
   "trainer",
   "checkpoint",
   "engine",
+  "verify",
+  "ledger",
   "run",
   "gym",
   "cli",

@@ -12,6 +12,9 @@ export const errorCodes = {
   ERR_TRAINER: "the trainer failed; the message has the step and the trainer's own words",
   ERR_UNREACHABLE: "a peer could not be reached in the time given",
   ERR_RUN_ENDED: "the run has ended; the message says why",
+  ERR_LEDGER:
+    "the ledger's rules refuse an event or record, or its chain is broken; the message names it and says why",
+  ERR_PROOF: "a proof does not hold; the message says which and where",
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -86,9 +86,9 @@ function imageBatches(
     validation,
     validationBatches: digits.validationLabels.length / VALIDATION_BATCH,
     samples: options.partition.kind === "iid" ? Math.floor(own.length / shards) : own.length,
-    fillTraining(step) {
+    fillTraining(step, draw = seed) {
       for (let row = 0; row < options.batch; row++) {
-        const image = own[philox(seed, shard, step * options.batch + row) % own.length]!;
+        const image = own[philox(draw, shard, step * options.batch + row) % own.length]!;
         digits.copyTraining(image, training.images, row);
         training.classes[row] = digits.labels[image]!;
       }

@@ -77,7 +77,8 @@ function textBatches(
     validationBatches: text.paths.length * validationBatches,
     samples: text.samples(part),
     ...(text.paths.length > 1 ? { domains: text.paths.map((path) => basename(path)) } : {}),
-    fillTraining: (step) => text.trainingBatch(options, { seed, step, ...part }, tokens, targets),
+    fillTraining: (step, draw = seed) =>
+      text.trainingBatch(options, { seed: draw, step, ...part }, tokens, targets),
     fillValidation(index) {
       const domain = Math.floor(index / validationBatches);
       const of = { domain, index: index % validationBatches, batches: validationBatches };

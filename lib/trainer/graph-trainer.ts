@@ -28,7 +28,8 @@ export interface TrainingData {
   readonly samples: number;
   /** Where there are several: the validation batches of each follow one another. */
   readonly domains?: readonly string[];
-  fillTraining(step: number): void;
+  /** @param draw instead of the run's seed, as StepContext.draw. */
+  fillTraining(step: number, draw?: number): void;
   fillValidation(index: number): void;
 }
 
@@ -124,10 +125,10 @@ export class GraphTrainer implements Trainer {
     this.fingerprint = canonicalDigest({ identity, graph: graphDigest(step.describe()) });
   }
 
-  async step({ step, last = true, signal }: StepContext): Promise<StepResult> {
+  async step({ step, draw, last = true, signal }: StepContext): Promise<StepResult> {
     const graph = this.#step.get();
     const { buffers, rows } = this.#data.training;
-    this.#data.fillTraining(step);
+    this.#data.fillTraining(step, draw);
     const state = this.#stateTransfers("step", last);
     await this.#change("step", last, step, () =>
       graph.run({ ...this.#updateBuffers(), ...buffers, loss: this.#loss }, signal, {
@@ -140,12 +141,12 @@ export class GraphTrainer implements Trainer {
     return { loss: this.#loss[0]!, tokens: rows };
   }
 
-  async gradient({ step, signal }: StepContext): Promise<StepResult> {
+  async gradient({ step, draw, signal }: StepContext): Promise<StepResult> {
     const graph = this.#gradient.get();
     this.#expectHere("gradient", "step");
     const { buffers, rows } = this.#data.training;
     const { parameters, gradients } = this;
-    this.#data.fillTraining(step);
+    this.#data.fillTraining(step, draw);
     // The mirrors of the whole step's graph are as current as they were.
     await graph.run({ parameters, gradients, ...buffers, loss: this.#loss }, signal, {
       parameters: "in",

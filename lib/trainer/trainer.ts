@@ -31,6 +31,11 @@ export interface StepContext {
   /** How many inner steps this peer has done before, from 0: it is the data position. */
   readonly step: number;
   /**
+   * In a verified run: what the step's data is drawn by, instead of the run's seed; the beacon's choice, not the peer's
+   * (lib/ledger/draw.ts). An integer from 0 to 2^53 - 1. Absent: the run's seed.
+   */
+  readonly draw?: number | undefined;
+  /**
    * False where another call of the same method follows at once (a step after a step, an update, with the gradient
    * between, after an update): nobody reads or writes `innerState`, and after a step `parameters`, between the two, so a
    * trainer may keep them elsewhere meanwhile, such as in a GPU's memory. Else they are whole when the call resolves.
