@@ -1,11 +1,19 @@
 /** Inner steps of a trainer: whole, or as a gradient and an update with something in between. */
 import { GradmeshError } from "../base/errors.js";
 import type { Strategy } from "../strategy/strategy.js";
-import type { StepResult, Trainer } from "../trainer/trainer.js";
+import type { StepContext, StepResult, Trainer } from "../trainer/trainer.js";
 import type { Exchange } from "./exchange.js";
 import { trainerWork } from "./trainer-work.js";
 
+/** Of a verified run: draws the data of steps, and sees the whole state after each. Steps are the run's, from 0. */
+export interface StepWatcher {
+  draw(step: number): number;
+  /** `step` was taken; nothing else happens until this resolves. */
+  stepped(step: number): Promise<void>;
+}
+
 export class InnerSteps {
+  watcher: StepWatcher | null = null;
   /** Something happens between gradient and update: an exchange, or a peer's own change of the gradient. */
   readonly split: boolean;
   readonly #trainer: Trainer;
@@ -32,9 +40,20 @@ export class InnerSteps {
 
   /** One whole inner step. @param last as StepContext.last: somebody reads or writes the state after it. */
   async whole(step: number, last: boolean): Promise<StepResult> {
-    if (!this.split) return trainerWork(`in step ${step}`, () => this.#trainer.step({ step, last }));
+    if (!this.split)
+      return this.watcher === null ? this.#step({ step, last }) : this.#watched(step, this.watcher);
     const result = await this.gradient(step);
     await this.update(step);
+    return result;
+  }
+
+  #step(context: StepContext): Promise<StepResult> {
+    return trainerWork(`in step ${context.step}`, () => this.#trainer.step(context));
+  }
+
+  async #watched(step: number, watcher: StepWatcher): Promise<StepResult> {
+    const result = await this.#step({ step, draw: watcher.draw(step), last: true });
+    await watcher.stepped(step);
     return result;
   }
 
