@@ -14,6 +14,7 @@ import {
   refuse,
   send,
   type Turn,
+  unseat,
   wait,
 } from "./state.js";
 
@@ -73,6 +74,8 @@ function admit(turn: Turn, peer: string): void {
     // Only remembered peers, at most peersMax, are worth memory.
     if (!turn.state.record.shards.has(other)) turn.state.strikes.delete(other);
   }
+  for (const other of turn.state.diverged.keys())
+    if (!turn.state.record.shards.has(other)) turn.state.diverged.delete(other);
   turn.state.links = keepKnown(turn.state.links, (other) => turn.state.record.shards.has(other));
   turn.state.peers.set(peer, {
     addresses: [],
@@ -87,6 +90,7 @@ function admit(turn: Turn, peer: string): void {
     samples: 1,
     resting: false,
     spared: false,
+    suspended: false,
   });
   const { beatMs, silenceLimitMs } = charter.settings;
   send(turn, peer, {
@@ -182,6 +186,24 @@ export function caughtUp(turn: Turn, peer: string, message: Applied): void {
   if (known === null || known === message.stateDigest) return;
   const reason = `after round ${message.round} ${peer} holds the state ${message.stateDigest}, others ${known}`;
   endRun(turn, reason, "ERR_DIVERGED");
+}
+
+/** An accused peer waits, in no view, until its accusation is settled. */
+export function suspend(turn: Turn, peer: string, reason: string): void {
+  const there = turn.state.peers.get(peer);
+  if (there === undefined || there.suspended) return;
+  unseat(turn, peer, "lost", reason);
+  there.suspended = true;
+  wait(turn, peer, reason);
+  turn.reasons.push(`${peer} is suspended: ${reason}`);
+}
+
+/** The accusation did not hold: the peer takes part from the next boundary on. */
+export function restore(turn: Turn, peer: string): void {
+  const there = turn.state.peers.get(peer);
+  if (there?.suspended !== true) return;
+  there.suspended = false;
+  turn.reasons.push(`${peer} is no longer suspended`);
 }
 
 /** Members go at the next boundary, others at once, unless they alone hold what the peers that stay need. */

@@ -39,7 +39,13 @@ export interface CoordinatorHostOptions {
   onNotice?(notice: Notice): void;
   /** Each decision with its reason, for logs. */
   onDecision?(reason: string): void;
+  /** Why a peer that says hello is refused, or must wait outside of views; null: neither. */
+  admission?(peer: string): Admission | null;
+  /** A member's bits differ from the others'; again: it was sent the state before, and is refused. */
+  onDiverged?(found: Extract<Action, { type: "diverged" }>): void;
 }
+
+export type Admission = { readonly refuse: string } | { readonly suspend: string };
 
 export interface CoordinatorHost {
   /** The state as it is now; never changed in place. */
@@ -48,6 +54,11 @@ export interface CoordinatorHost {
   readonly ended: Promise<{ reason: string; code: string | null }>;
   /** Speaks with the peer on the other side of the channel until either side closes it. */
   serve(channel: Channel): void;
+  /** The peer is in no view until it is restored, and stays connected. */
+  suspend(peer: string, reason: string): void;
+  restore(peer: string): void;
+  /** The peer is out of the run, for the reason. */
+  expel(peer: string, reason: string): void;
   /** Stops deciding and closes every channel; the run itself can go on under a new host. */
   close(): Promise<void>;
 }
@@ -130,7 +141,20 @@ class Host implements CoordinatorHost {
       for (const session of this.#byPeer.values())
         this.#send(session, { type: "notice", notice: action.notice });
       this.#options.onNotice?.(action.notice);
-    }
+    } else if (action.type === "diverged") this.#options.onDiverged?.(action);
+  }
+
+  suspend(peer: string, reason: string): void {
+    this.#step({ type: "suspend", peer, reason });
+  }
+
+  restore(peer: string): void {
+    this.#step({ type: "restore", peer });
+  }
+
+  expel(peer: string, reason: string): void {
+    const session = this.#byPeer.get(peer);
+    if (session !== undefined) this.#fault(session, "ERR_REFUSED", reason);
   }
 
   #send(session: Session | undefined, message: CoordinatorMessage): void {
@@ -240,6 +264,11 @@ class Host implements CoordinatorHost {
       this.#fault(session, "ERR_UNAUTHORIZED", "its ticket's secret is wrong; ask for a new ticket");
       return;
     }
+    const admission = this.#options.admission?.(peer) ?? null;
+    if (admission !== null && "refuse" in admission) {
+      this.#fault(session, "ERR_REFUSED", admission.refuse);
+      return;
+    }
     const fresh = !session.admitted;
     const older = this.#byPeer.get(peer);
     if (older !== undefined && older !== session) {
@@ -248,6 +277,7 @@ class Host implements CoordinatorHost {
     session.admitted = true;
     this.#byPeer.set(peer, session);
     this.#step({ type: "hello", peer, hello, fresh });
+    if (admission !== null) this.suspend(peer, admission.suspend);
   }
 
   /** What no correct peer says: an admitted one is gone for the run, a stranger never was there. */

@@ -8,7 +8,7 @@
  * may be left out of a round, and comes back at a boundary.
  */
 
-import { askToLeave, caughtUp, hear } from "./admission.js";
+import { askToLeave, caughtUp, hear, restore, suspend } from "./admission.js";
 import { addMeasured, keepKnown } from "./link-matrix.js";
 import type { Applied, Hello, PeerMessage } from "./messages.js";
 import { settleApplying, settleGathering } from "./rounds.js";
@@ -56,6 +56,8 @@ function handle(turn: Turn, event: CoordinatorEvent): void {
     hear(turn, peer, event.hello, event.fresh);
   } else if (event.type === "closed") lose(turn, peer, event.reason);
   else if (event.type === "fault") refuse(turn, peer, event.code, event.reason);
+  else if (event.type === "suspend") suspend(turn, peer, event.reason);
+  else if (event.type === "restore") restore(turn, peer);
   else if (turn.state.peers.has(peer)) {
     seen(turn, peer);
     hearMessage(turn, peer, event.message);

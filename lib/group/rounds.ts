@@ -1,5 +1,6 @@
 /** Boundaries between rounds: which view comes next, pauses, and what is checked once every member has applied. */
 import { releaseLeavers } from "./admission.js";
+import { minorityOf, settleDiverged } from "./diverged.js";
 import { matrixOf } from "./link-matrix.js";
 import type { Metrics, Notice } from "./messages.js";
 import { sameMembers } from "./record.js";
@@ -226,12 +227,15 @@ export function settleApplying(turn: Turn, phase: Applying): void {
   if (!active.every((peer) => phase.reports.has(peer))) return;
   const digests = new Map([...phase.reports].map(([peer, report]) => [peer, report.stateDigest]));
   const { round } = state.record;
-  if (new Set(digests.values()).size > 1) {
+  const split = minorityOf(digests);
+  if (split === null) {
     const reason = `after round ${round - 1} peers hold different states: ${whoHasWhat(digests)}`;
     endRun(turn, reason, "ERR_DIVERGED");
     return;
   }
-  record(turn, { type: "state", round, stateDigest: digests.values().next().value! });
+  record(turn, { type: "state", round, stateDigest: split.expected });
+  for (const [peer, own] of split.others)
+    settleDiverged(turn, peer, { what: `after round ${round - 1}`, own, expected: split.expected });
   tellCommit(turn, new Map([...phase.reports].map(([peer, report]) => [peer, report.metrics])));
   openRound(turn, `round ${round - 1} is done`);
 }

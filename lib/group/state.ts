@@ -39,6 +39,8 @@ export interface PeerState {
   resting: boolean;
   /** It was left out since it last contributed, so that the next round waits for it. */
   spared: boolean;
+  /** Accused by a verifier: it stays connected and in no view until that is settled. */
+  suspended: boolean;
 }
 
 /** No view runs: a new run, a pause, or a coordinator that was restarted. */
@@ -94,6 +96,8 @@ export interface CoordinatorState {
   peers: Map<string, PeerState>;
   /** Evictions and failed syncs by peer, and the round of the last one. */
   strikes: Map<string, { faults: number; round: number }>;
+  /** Peers that held other bits than the rest, and the round of the first time. */
+  diverged: Map<string, number>;
   /** Members as told in the last notice. */
   told: string[];
   /** Why members went since the last notice. */
@@ -109,6 +113,9 @@ export type CoordinatorEvent =
   | { type: "message"; peer: string; message: Exclude<PeerMessage, Hello> }
   /** The peer's connection is gone. */
   | { type: "closed"; peer: string; reason: string }
+  /** The run's ledger accuses the peer, or takes that back. */
+  | { type: "suspend"; peer: string; reason: string }
+  | { type: "restore"; peer: string }
   /** The peer said what no correct peer says. */
   | { type: "fault"; peer: string; code: ErrorCode; reason: string }
   | { type: "tick" };
@@ -118,6 +125,16 @@ export type Action =
   | { type: "record"; fact: Fact }
   | { type: "send"; peer: string; message: CoordinatorMessage }
   | { type: "close"; peer: string }
+  /** The peer's bits differ from those of more than half of the members, for the first time or again. */
+  | {
+      type: "diverged";
+      peer: string;
+      round: number;
+      own: string;
+      expected: string;
+      again: boolean;
+      reason: string;
+    }
   /** To every connected peer, and to whoever watches the coordinator. */
   | { type: "notify"; notice: Notice };
 
@@ -149,6 +166,7 @@ export function initialState(
     phase: record.ended === null ? gathering : { name: "ended" },
     peers: new Map(),
     strikes: new Map(),
+    diverged: new Map(),
     told: [...record.members],
     departures: new Map(),
     links: new Map(),
@@ -186,7 +204,9 @@ export function holdsState(state: CoordinatorState, peer: string): boolean {
  * there and nobody but leavers holds the state: it gives the state to them first.
  */
 export function candidates(state: CoordinatorState): string[] {
-  const usable = [...state.peers].filter(([, peer]) => peer.ready && !peer.catching && !peer.resting);
+  const usable = [...state.peers].filter(
+    ([, peer]) => peer.ready && !peer.catching && !peer.resting && !peer.suspended,
+  );
   const ranked = (leaving: boolean) =>
     byRank(
       state,

@@ -1,6 +1,7 @@
 /** What happens inside a round: votes, broken links, losses, joiners that are sent the state. */
 import type { ErrorCode } from "../base/errors.js";
 import { errorCodes } from "../base/errors.js";
+import { minorityOf, settleDiverged } from "./diverged.js";
 import type { PeerMessage, Vote } from "./messages.js";
 import { reopen, whoHasWhat } from "./rounds.js";
 import {
@@ -111,17 +112,30 @@ function results(phase: Running): Map<string, string> {
   return found;
 }
 
-/** Ends the run where two members hold different results of one collective. */
-function endIfDiverged(turn: Turn, phase: Running): boolean {
+/**
+ * Two members hold different results of one collective: the round runs again, and who differed from more than half of all
+ * members is sent the state first; without such a majority the run ends.
+ */
+function settleDifferent(turn: Turn, phase: Running): boolean {
   const held = results(phase);
   if (new Set(held.values()).size < 2) return false;
-  const { epoch, round } = turn.state.record;
-  endRun(turn, `round ${round} of epoch ${epoch} has different results: ${whoHasWhat(held)}`, "ERR_DIVERGED");
+  const { epoch, round, members } = turn.state.record;
+  const split = minorityOf(held);
+  const right = held.size - (split?.others.size ?? 0);
+  const reason = `round ${round} of epoch ${epoch} has different results: ${whoHasWhat(held)}`;
+  if (split === null || 2 * right <= members.length) {
+    endRun(turn, reason, "ERR_DIVERGED");
+    return true;
+  }
+  for (const [peer, own] of split.others)
+    settleDiverged(turn, peer, { what: `in round ${round}`, own, expected: split.expected });
+  const left = members.filter((peer) => turn.state.peers.has(peer));
+  reopen(turn, left, reason, null);
   return true;
 }
 
 function settleResult(turn: Turn, phase: Running): void {
-  if (endIfDiverged(turn, phase)) return;
+  if (settleDifferent(turn, phase)) return;
   const { epoch, round, members } = turn.state.record;
   const resultDigest = results(phase).get(members[0]!)!;
   const contributors = [...members];
@@ -150,7 +164,7 @@ function namedBy(turn: Turn, phase: Running): Map<string, string[]> {
 
 /** All members are there and yet the collective failed. */
 function settleFailure(turn: Turn, phase: Running): void {
-  if (endIfDiverged(turn, phase)) return;
+  if (settleDifferent(turn, phase)) return;
   const { record: known, charter } = turn.state;
   const named = namedBy(turn, phase);
   const { links, failures: failed, reports } = phase.retries;

@@ -175,22 +175,59 @@ test("a slow applier is taken out", () => {
   assert.equal(machine.viewOf("A").sync, { source: "C", targets: ["B"] });
 });
 
-test("different results end the run, naming who has what", () => {
+test("a result that differs from most: its peer is sent the state, and the round runs again", () => {
   const machine = started(["A", "B", "C"]);
   machine.done("A", "B");
   machine.say("C", { type: "vote", epoch: 1, round: 0, outcome: "done", resultDigest: "odd" });
-  const end = machine.last("B", "end");
-  assert.is(end.code, "ERR_DIVERGED");
-  assert.match(end.reason, /result-1-0 on A, B; odd on C/);
+  assert.is(machine.running(), "epoch 2 round 0: A B C");
+  assert.equal(machine.viewOf("C").sync, { source: "A", targets: ["C"] });
 });
 
-test("different states end the run, naming who has what", () => {
+test("different results without a majority end the run, naming who has what", () => {
+  const machine = started(["A", "B"]);
+  machine.done("A");
+  machine.say("B", { type: "vote", epoch: 1, round: 0, outcome: "done", resultDigest: "odd" });
+  const end = machine.last("B", "end");
+  assert.is(end.code, "ERR_DIVERGED");
+  assert.match(end.reason, /result-1-0 on A; odd on B/);
+});
+
+test("a state that differs from most is replaced once; the second time its peer is refused", () => {
   const machine = started(["A", "B", "C"]);
-  machine.done("A", "B", "C");
-  machine.apply("A", "C");
+  const odd = (round: number) => {
+    machine.done("A", "B", "C");
+    machine.apply("A", "C");
+    machine.say("B", { type: "applied", round, stateDigest: "odd", metrics: {} });
+  };
+  odd(0);
+  assert.is(machine.running(), "epoch 2 round 1: A B C");
+  assert.equal(machine.viewOf("B").sync, { source: "A", targets: ["B"] });
+  machine.say("B", { type: "synced", epoch: 2, round: 1, stateDigest: stateOf(1) });
+  odd(1);
+  assert.match(machine.last("B", "refused").reason, /after round 1: it holds odd.*state-2.*differ again/);
+  assert.is(machine.running(), "epoch 3 round 2: A C");
+});
+
+test("different states without a majority end the run, naming who has what", () => {
+  const machine = started(["A", "B"]);
+  machine.done("A", "B");
+  machine.apply("A");
   machine.say("B", { type: "applied", round: 0, stateDigest: "odd", metrics: {} });
   assert.is(machine.last("A", "end").code, "ERR_DIVERGED");
-  assert.match(machine.last("A", "end").reason, /after round 0 .* state-1 on A, C; odd on B/);
+  assert.match(machine.last("A", "end").reason, /after round 0 .* state-1 on A; odd on B/);
+});
+
+test("a suspended peer is in no view until it is restored, and the round goes on without it", () => {
+  const machine = started(["A", "B", "C"]);
+  machine.step({ type: "suspend", peer: "B", reason: "dispute 1" });
+  assert.is(machine.running(), "epoch 2 round 0: A C");
+  assert.match(machine.last("B", "wait").reason, /dispute 1/);
+  machine.round();
+  assert.is(machine.running(), "epoch 2 round 1: A C");
+  machine.step({ type: "restore", peer: "B" });
+  machine.round();
+  assert.is(machine.running(), "epoch 3 round 2: A B C");
+  assert.equal(machine.viewOf("B").sync, { source: "A", targets: ["B"] });
 });
 
 test.run();
