@@ -25,6 +25,14 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
     run: async () => (await import("./convergence.js")).run,
     doc: "every strategy at equal tokens on the GPT: final loss beside bytes, a table, a plot and experiments",
   },
+  ledger: {
+    run: async () => (await import("./ledger.js")).run,
+    doc: "appends a second from signed events to disk, and records a second of a whole audit",
+  },
+  digest: {
+    run: async () => (await import("./digest.js")).run,
+    doc: "the digest of state by size, backend and threads beside SHA-256, and its share of a training step",
+  },
   mixing: {
     run: async () => (await import("./mixing.js")).run,
     doc: "rounds of gossip until ranks agree, by mixing graph, beside published figures",
@@ -32,6 +40,10 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
   reduce: {
     run: async () => (await import("./reduce.js")).run,
     doc: "all-reduce over loopback in this process: median and p99 by size, ranks, collective and codec",
+  },
+  robust: {
+    run: async () => (await import("./robust.js")).run,
+    doc: "robust aggregation of what 16 peers sent, one thread: time by rule beside that of the mean",
   },
   scale: {
     run: async () => (await import("./scale.js")).run,

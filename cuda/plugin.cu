@@ -4,6 +4,7 @@
 #include "codec/options.h"
 #include "launch.h"
 #include "ops/launchers.h"
+#include "state/launchers.h"
 #include "table.h"
 
 namespace gradmesh {
@@ -141,6 +142,11 @@ constexpr DeviceTable make_table() {
   table.event_synchronize = [](DeviceEvent event) -> int { return cudaEventSynchronize(event); };
   table.event_elapsed = [](DeviceEvent begin, DeviceEvent end, float* milliseconds) -> int {
     return cudaEventElapsedTime(milliseconds, begin, end);
+  };
+  table.digest_scratch_bytes = cuda::digest_scratch_bytes;
+  table.digest = [](const uint8_t* source, size_t bytes, void* scratch, uint8_t* digest,
+                    DeviceStream stream) -> int {
+    return cuda::digest(source, bytes, scratch, digest, stream);
   };
   table.codecs = length(kCodecs);
   table.operators = length(kOperators);

@@ -75,7 +75,7 @@ struct DeviceCodecLoops {
 using DeviceOperator = int (*)(const ops::Arguments& arguments, DeviceStream stream);
 
 // Raised with every change of this file.
-inline constexpr uint32_t kDeviceTableVersion = 1;
+inline constexpr uint32_t kDeviceTableVersion = 2;
 
 struct DeviceTable {
   uint32_t version;                                    // kDeviceTableVersion of the plugin's build
@@ -109,6 +109,11 @@ struct DeviceTable {
   int (*event_done)(DeviceEvent event, uint32_t* done);
   int (*event_synchronize)(DeviceEvent event);
   int (*event_elapsed)(DeviceEvent begin, DeviceEvent end, float* milliseconds);
+
+  // BLAKE3 of source[bytes] -> digest[32], the bytes of native/state/digest.h; all in device memory, source
+  // and scratch[digest_scratch_bytes(bytes)] at multiples of 16.
+  size_t (*digest_scratch_bytes)(size_t bytes);
+  int (*digest)(const uint8_t* source, size_t bytes, void* scratch, uint8_t* digest, DeviceStream stream);
 
   uint32_t codecs, operators;            // rows of codecs.def and of ops.def
   const DeviceCodecLoops* const* codec;  // by row id; null: this build has no twin of it

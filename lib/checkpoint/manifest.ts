@@ -8,7 +8,8 @@ import { GradmeshError } from "../base/errors.js";
 
 export const MANIFEST_NAME = "manifest.json";
 const FORMAT = "gradmesh-checkpoint";
-const VERSION = 1;
+/** 2: the state's digest is BLAKE3; version 1 had a tree of SHA-256, which this gradmesh cannot compare with. */
+const VERSION = 2;
 /** A longer manifest is refused unread; a run of 16 peers needs a few kB. */
 const MANIFEST_BYTES_MAX = 4 << 20;
 
@@ -94,6 +95,12 @@ export function encodeManifest(
   return { manifest, text: `${JSON.stringify(manifest, null, 2)}\n` };
 }
 
+function otherVersion(version: number): string {
+  const cure =
+    version < VERSION ? "older release that wrote it, or begin the run anew" : "release that wrote it";
+  return `checkpoint format ${version}, and this gradmesh reads format ${VERSION}; resume it with the ${cure}`;
+}
+
 /**
  * Parses the text of a manifest; any changed byte is found.
  * @throws ERR_CHECKPOINT naming the file and what is wrong with it.
@@ -109,10 +116,7 @@ export function decodeManifest(path: string, text: string): CheckpointManifest {
   }
   const head = z.object({ format: z.literal(FORMAT), version: z.int() }).safeParse(json);
   if (!head.success) throw torn("this is not the manifest of a gradmesh checkpoint");
-  if (head.data.version !== VERSION)
-    throw torn(
-      `format version ${head.data.version} is not known here; this gradmesh reads version ${VERSION}`,
-    );
+  if (head.data.version !== VERSION) throw torn(otherVersion(head.data.version));
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) throw torn(problems(parsed.error));
   const exact = text === `${JSON.stringify(json, null, 2)}\n`;

@@ -1,5 +1,6 @@
 /** What the engine needs of a network: collectives among the members of one view. A run's and the gym's are both this. */
 import type { AllReduceCollective, ReduceReport } from "../reduce/calls.js";
+import type { GatheredTensor } from "../reduce/gather-wires.js";
 import type { StrategyView } from "../strategy/strategy.js";
 
 /** Of one collective; all but `input`, `output`, `residue` and `nextResidue` the same on every member. */
@@ -50,6 +51,19 @@ export interface GatherWordsCall {
   readonly output: Float32Array;
 }
 
+/** Every member's contribution to every member, coded once by each, decoded alike by all: output [ranks x n], by rank. */
+export interface GatherAllCall extends GatheredTensor {
+  readonly slot: number;
+}
+
+/** What all members hold alike before it is aggregated. */
+export interface Gathered {
+  /** Of the gatherAll. */
+  readonly slot: number;
+  /** By rank, as everybody decodes them: float32 [n] each, live views that stay as they are. */
+  readonly contributions: readonly Float32Array[];
+}
+
 /**
  * One view's. Several calls may be under way at once, up to 16; each is begun in the order of its slot.
  * @throws GradmeshError as Reducer does; inputs are intact, and the round may be begun again with another communicator.
@@ -61,6 +75,13 @@ export interface Communicator {
   allReduce(call: AllReduceCall): Promise<ReduceReport>;
   mix(call: MixCall): Promise<ReduceReport>;
   gatherWords(call: GatherWordsCall): Promise<ReduceReport>;
+  /** @throws ERR_DIVERGED with detail.peers where contributions have NaN or infinite elements, the same on all members. */
+  gatherAll(call: GatherAllCall): Promise<ReduceReport>;
+  /**
+   * Looks at what was gathered before it is aggregated: a verified run compares it with what its members committed to.
+   * @throws GradmeshError with detail.peers, without whom the round is begun again.
+   */
+  inspect?(gathered: Gathered): Promise<void>;
   /**
    * Where a clock is not the machine's: tells it that this peer computed an inner step, began or waits for a collective.
    * A run's does nothing.

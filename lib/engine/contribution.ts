@@ -13,6 +13,7 @@ import { SenderFeedback } from "./feedback.js";
 import { clipToMedianNorm, measureSignal, Norms } from "./measure.js";
 import { chunkBlock, OwnerFeedback } from "./owner.js";
 import { addReports } from "./reports.js";
+import { RobustAggregator } from "./robust.js";
 
 export interface ContributionOptions {
   readonly recipe: Recipe;
@@ -57,17 +58,19 @@ export class Contribution {
   readonly #feedback: SenderFeedback | null;
   readonly #owner: OwnerFeedback | null;
   readonly #norms: Norms;
+  readonly #robust: RobustAggregator | null;
   readonly #signal = new Float32Array(1);
 
   constructor(elements: number, options: ContributionOptions) {
     this.#options = options;
     const { recipe, threads } = options;
-    const { feedback, coding } = recipe;
+    const { feedback, coding, aggregate } = recipe;
     this.mean = new Float32Array(elements);
     this.#feedback = feedback.kind === "none" ? null : new SenderFeedback(elements, feedback.decay, threads);
     this.#owner =
       coding.ownerFeedback === null ? null : new OwnerFeedback(elements, coding.ownerFeedback, threads);
     this.#norms = new Norms(threads);
+    this.#robust = aggregate.kind === "robust" ? new RobustAggregator(aggregate, threads) : null;
   }
 
   get shared(): readonly NamedTensor[] {
@@ -127,19 +130,24 @@ export class Contribution {
       reports.push(clipped.report);
       sent = clipped.sent;
     }
-    const reduced = over.allReduce({
+    const call = {
       slot: slots(),
-      collective,
       codec: up,
-      down,
       key: exchangeKey(this.#options, begin),
-      weights,
-      owner: this.#owner?.call() ?? null,
       input: sent,
       output: this.mean,
-      // What a failed attempt finished was coded under other ranks than feedback is kept for.
-      last: last && measure === null && this.#feedback === null,
-    });
+    };
+    const reduced =
+      this.#robust?.run(call, over) ??
+      over.allReduce({
+        ...call,
+        collective,
+        down,
+        weights,
+        owner: this.#owner?.call() ?? null,
+        // What a failed attempt finished was coded under other ranks than feedback is kept for.
+        last: last && measure === null && this.#feedback === null,
+      });
     reports.push(await reduced);
     if (measure === null) return addReports(reports);
     const measured = await measureSignal(this.#norms, input, this.mean, over, slots());
@@ -156,5 +164,6 @@ export class Contribution {
     this.#feedback?.close();
     this.#owner?.close();
     this.#norms.close();
+    this.#robust?.close();
   }
 }

@@ -154,7 +154,6 @@ export class DeltaExchange implements Exchange {
     const input = await contribution.prepare(begin, fragment.delta, communicator);
     return {
       begin,
-      input,
       results: [contribution.mean],
       communicate: (over, slots, last) => contribution.communicate(begin, input, over, slots, last),
       apply: (action, over) => this.#apply(begin, action, over),

@@ -3,7 +3,6 @@
  * steps that need no network, then exchanges with the members of a view, then, once the coordinator has committed it,
  * what had to wait for that. Until the commit the exchanges can begin again with other members.
  */
-import { GradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import { roundSteps } from "../strategy/list.js";
 import type { Strategy, StrategyView } from "../strategy/strategy.js";
@@ -11,11 +10,10 @@ import type { NamedTensor } from "../tensor/layout.js";
 import type { Evaluation, Trainer } from "../trainer/trainer.js";
 import { Attempt } from "./attempt.js";
 import { type Communicator, SLOTS_PER_EXCHANGE } from "./communicator.js";
-import { exchangeKey } from "./contribution.js";
 import { createExchange } from "./create.js";
 import type { Exchange } from "./exchange.js";
 import { addLoss, InnerSteps, type LossSum, meanOf, type StepWatcher } from "./inner-steps.js";
-import type { Contributed, Exchanged, Standing, Trained } from "./outcome.js";
+import type { Exchanged, Standing, Trained } from "./outcome.js";
 import { addReports } from "./reports.js";
 import { Savepoint } from "./savepoint.js";
 import { everyTensor, localTensors, parametersFollow, sharedTensors, sharesBytes } from "./state.js";
@@ -23,7 +21,7 @@ import { actionsAt, planRound, type RoundPlan } from "./timeline.js";
 import { evaluateAt } from "./trainer-work.js";
 
 export type { StepWatcher } from "./inner-steps.js";
-export type { Contributed, Exchanged, Standing, Trained } from "./outcome.js";
+export type { Exchanged, Standing, Trained } from "./outcome.js";
 
 export interface EngineOptions {
   readonly trainer: Trainer;
@@ -46,7 +44,6 @@ export class Engine {
   /** Whether every strategy promises the same shared bytes on all members. */
   readonly equal: boolean;
   readonly #digests: boolean;
-  readonly #seed: number;
   readonly #exchanges: readonly (Exchange | null)[];
   readonly #inner: InnerSteps;
   /** Made when a round first needs one. */
@@ -66,7 +63,6 @@ export class Engine {
     const { trainer, strategies, seed, threads, digests = true } = options;
     this.trainer = trainer;
     this.#digests = digests;
-    this.#seed = seed;
     this.strategies = strategies;
     this.roundSteps = roundSteps(strategies);
     this.equal = sharesBytes(strategies);
@@ -313,35 +309,6 @@ export class Engine {
   /** From the next round on, each inner step takes its data from this and is seen by it; only between rounds. */
   watch(watcher: StepWatcher): void {
     this.#inner.watcher = watcher;
-  }
-
-  /**
-   * The steps of this round count as not taken: `rewind` puts the parameters and the inner state back to where they were
-   * at the round's start, and the next train() takes them anew.
-   */
-  async retrain(rewind: () => void): Promise<void> {
-    await this.#quiet();
-    rewind();
-    this.trainer.parametersChanged?.();
-  }
-
-  /**
-   * What this peer will send once its inner steps are done, before coding; no state changes. Of rounds that are inner steps
-   * and then one exchange of pseudo-gradients (see verifiable()).
-   * @param over whose members weigh it; nothing is sent.
-   */
-  async contribution(over: Communicator): Promise<Contributed> {
-    await this.#train();
-    const { end } = this.#plan;
-    const [planned] = actionsAt(this.strategies, end, { ...over.view, measures: this.measures }).boundary
-      .begins;
-    if (planned === undefined)
-      throw new GradmeshError("ERR_INTERNAL", `nothing is exchanged at the end of the round, step ${end}`);
-    const { index, action } = planned;
-    const { input } = await this.#exchanges[index]!.capture(action, over);
-    if (input === undefined)
-      throw new GradmeshError("ERR_INTERNAL", `strategy ${index} does not tell what it contributes`);
-    return { input, codec: action.up, key: exchangeKey({ seed: this.#seed, index }, action) };
   }
 
   /** Lets `receive` write a live peer's state of `round` into the shared tensors, and goes on from there. */

@@ -18,8 +18,6 @@ export interface ExchangeReport
 /** What is under way between a begin and its apply. */
 export interface Flight {
   readonly begin: BeginAction;
-  /** What is sent, before coding, of exchanges that send one tensor. */
-  readonly input?: Float32Array;
   /** Resolves when the result is whole. `state` was not touched. */
   communicate(communicator: Communicator, slots: () => number, last: boolean): Promise<ExchangeReport>;
   /** What all members compare by digest: equal on all where recipe.commit.equal says so. */

@@ -8,15 +8,6 @@ export interface Trained {
   readonly seconds: number;
 }
 
-/** What a peer sends at the end of a round, before coding. */
-export interface Contributed {
-  /** float32 [n], the exchange's own memory: whole until the round goes on. */
-  readonly input: Float32Array;
-  /** The codec's specification, and what keys its random numbers beside the rank. */
-  readonly codec: string;
-  readonly key: { readonly seed: number; readonly step: number };
-}
-
 /** What a round's exchanges came to, the commit apart. */
 export interface Exchanged {
   /** Of the whole round. */

@@ -17,6 +17,7 @@ import type { Exchange, ExchangeReport, Flight } from "./exchange.js";
 import { expectFinite } from "./finite.js";
 import type { TrainerExchangeOptions } from "./gradient.js";
 import { lengthOf, rangeGraph } from "./ranges.js";
+import { RobustAggregator } from "./robust.js";
 
 /** Moves the elements of one exchange between the parameters and a packed tensor. */
 interface Selection {
@@ -31,6 +32,7 @@ export class ParameterExchange implements Exchange {
   readonly #options: TrainerExchangeOptions;
   readonly #ranges: readonly (readonly Range[])[];
   readonly #random: RandomElements | null;
+  readonly #robust: RobustAggregator | null;
   /** By the elements of a fragment. */
   readonly #corrections = new Map<number, Graph>();
 
@@ -38,7 +40,8 @@ export class ParameterExchange implements Exchange {
   constructor(options: TrainerExchangeOptions) {
     this.#options = options;
     const { recipe, trainer, threads } = options;
-    const { fragments } = recipe;
+    const { fragments, aggregate } = recipe;
+    this.#robust = aggregate.kind === "robust" ? new RobustAggregator(aggregate, threads) : null;
     this.#ranges = fragmentRanges(fragments, trainer.layout);
     this.#random =
       fragments.kind === "random" ? new RandomElements(trainer.parameters, fragments.share, threads) : null;
@@ -90,19 +93,11 @@ export class ParameterExchange implements Exchange {
     const { collective, up, down, weights } = begin;
     if (collective === "mix" || collective === "powersgd")
       throw unexpectedCollective(this.#options.recipe, collective);
-    const key = exchangeKey(this.#options, begin);
-    return over.allReduce({
-      slot,
-      collective,
-      codec: up,
-      down,
-      key,
-      weights,
-      owner: null,
-      input,
-      output,
-      last,
-    });
+    const call = { slot, codec: up, key: exchangeKey(this.#options, begin), input, output };
+    return (
+      this.#robust?.run(call, over) ??
+      over.allReduce({ ...call, collective, down, weights, owner: null, last })
+    );
   }
 
   async #apply(
@@ -137,6 +132,7 @@ export class ParameterExchange implements Exchange {
 
   close(): void {
     this.#random?.close();
+    this.#robust?.close();
     for (const graph of this.#corrections.values()) graph.close();
   }
 }

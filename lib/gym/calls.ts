@@ -41,9 +41,10 @@ export async function runCalls(set: PlanSet, calls: readonly GroupCall[]): Promi
     return call.kind === "allReduce" && call.owner !== null ? [call.owner] : [];
   });
   const first = calls[0]!;
+  const keyed = first.kind === "allReduce" || first.kind === "mix";
   await runLocal({
     plans,
-    key: first.kind === "gatherWords" ? unkeyed : first.key,
+    key: keyed ? first.key : unkeyed,
     inputs: order.map((rank) => inputOf(calls[rank]!, rank)),
     outputs: order.map((rank) => calls[rank]!.output),
     states: owners.map(({ state }) => state),

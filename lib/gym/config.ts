@@ -1,11 +1,9 @@
 /** The gym's config: arms, each a run's config with virtual peers; one error lists every problem. */
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { ioError } from "../base/atomic-file.js";
 import { closestName } from "../base/closest-name.js";
 import { GradmeshError } from "../base/errors.js";
 import { describeKeys, type KeyWords } from "../base/schema-words.js";
-import { syntaxProblem } from "../run/config-text.js";
+import { readConfig } from "../run/config-text.js";
 import { peerSchema } from "./profile.js";
 
 const steps = (meaning: string) => z.int().min(1).max(1_000_000_000).optional().describe(meaning);
@@ -163,21 +161,7 @@ export function parseGymConfig(value: unknown, source = "gym config"): GymConfig
 
 /** @throws ERR_CONFIG with line and column of a syntax error, or every problem; ERR_IO when it cannot be read. */
 export async function loadGymConfig(path: string): Promise<GymConfig> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new GradmeshError("ERR_CONFIG", `${path}: there is no such file`, { cause: error });
-    throw ioError("read", path, error);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new GradmeshError("ERR_CONFIG", `${path}${syntaxProblem(text, cause)}`, { cause });
-  }
-  return parseGymConfig(value, path);
+  return parseGymConfig(await readConfig(path), path);
 }
 
 /** Every key of the gym's config, of an arm and of a kind of peer. */

@@ -3,9 +3,10 @@
  * tensors at once, with the bytes of the network. It needs no links and no clock; the gym gives it one.
  */
 import { GradmeshError } from "../base/errors.js";
-import type { Communicator, CommunicatorClock } from "../engine/communicator.js";
+import type { Communicator, CommunicatorClock, GatherAllCall, Gathered } from "../engine/communicator.js";
 import type { ViewLinks } from "../group/messages.js";
 import type { ReduceReport } from "../reduce/calls.js";
+import { expectFiniteRows, packWires, rowsOf, unpackWires } from "../reduce/gather-wires.js";
 import type { StrategyView } from "../strategy/strategy.js";
 import { checkAlike, runCalls } from "./calls.js";
 import { type GroupCall, type PlanSet, PlanSets, plansOf } from "./plans.js";
@@ -23,6 +24,8 @@ export interface GroupOptions {
   /** By rank. */
   readonly clocks?: readonly CommunicatorClock[];
   readonly timing?: GroupTiming;
+  /** What each member's communicator looks at with `inspect`. */
+  readonly inspect?: (gathered: Gathered, rank: number) => Promise<void>;
 }
 
 /** What knows when collectives are done. */
@@ -69,7 +72,7 @@ export class LocalGroup {
   }
 
   #communicator(rank: number): Communicator {
-    const { view, clocks } = this.#options;
+    const { view, clocks, inspect } = this.#options;
     const clock = clocks?.[rank];
     const meet = (call: GroupCall) => this.#meet(rank, call);
     return {
@@ -78,8 +81,19 @@ export class LocalGroup {
       allReduce: (call) => meet({ kind: "allReduce", ...call }),
       mix: (call) => meet({ kind: "mix", ...call }),
       gatherWords: (call) => meet({ kind: "gatherWords", ...call }),
+      gatherAll: (call) => this.#gatherAll(rank, call),
+      ...(inspect === undefined ? {} : { inspect: (gathered) => inspect(gathered, rank) }),
       ...(clock === undefined ? {} : { clock }),
     };
+  }
+
+  async #gatherAll(rank: number, call: GatherAllCall): Promise<ReduceReport> {
+    const peerIds = this.#options.view.members.map(({ peerId }) => peerId);
+    const { own, all } = await packWires(call, rank, peerIds.length);
+    const report = await this.#meet(rank, { kind: "gatherWires", ...call, input: own, output: all });
+    await unpackWires(call, all);
+    await expectFiniteRows(rowsOf(call.output, call.input.length), peerIds);
+    return report;
   }
 
   async #meet(rank: number, call: GroupCall): Promise<ReduceReport> {

@@ -1,5 +1,5 @@
 /** The plans of all ranks of one collective, made once and used by every round that is like an earlier one. */
-import type { AllReduceCall, GatherWordsCall, MixCall } from "../engine/communicator.js";
+import type { AllReduceCall, GatherAllCall, GatherWordsCall, MixCall } from "../engine/communicator.js";
 import type { ViewLinks } from "../group/messages.js";
 import { native } from "../native/load.js";
 import type { ReduceReport } from "../reduce/calls.js";
@@ -10,7 +10,9 @@ import { Plan, type PlanRequest, plainRequest } from "../reduce/plan.js";
 export type GroupCall =
   | ({ readonly kind: "allReduce" } & AllReduceCall)
   | ({ readonly kind: "mix" } & MixCall)
-  | ({ readonly kind: "gatherWords" } & GatherWordsCall);
+  | ({ readonly kind: "gatherWords" } & GatherWordsCall)
+  /** input and output are wires in their places, as packWires makes them. */
+  | ({ readonly kind: "gatherWires" } & GatherAllCall);
 
 /** A plan without its rank, which the ranks of a set have one each. */
 export type SharedRequest = Omit<PlanRequest, "rank">;
@@ -151,6 +153,11 @@ export async function plansOf(sets: PlanSets, call: GroupCall, shape: GroupShape
         inOrder(ranks),
       );
     }
+    case "gatherWires":
+      return sets.get(
+        { ...plain, collective: "all_gather", codec: "fp32", elements: call.output.length },
+        inOrder(ranks),
+      );
     case "gatherWords": {
       const words = { codec: "fp32", elements: call.output.length, segmentElements: WORDS_SEGMENT_ELEMENTS };
       return sets.get({ ...plain, ...words, collective: "all_gather" }, inOrder(ranks));

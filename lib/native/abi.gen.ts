@@ -46,16 +46,22 @@ export interface NativeAbi {
   randomNormal(seed: number, stream: number, first: number, deviation: number, target: Float32Array): Promise<void>;
   /** target[k] = k distinct indices below elements (at most 2^31), ascending, every set of k equally likely: keyed by seed and stream, the same on every machine */
   sampleIndices(seed: number, stream: number, elements: number, target: Int32Array): Promise<void>;
-  /** SHA-256 tree digest of the concatenated bytes, 64 hex characters */
+  /** BLAKE3 of the concatenated bytes, 64 hex characters */
   digest(buffers: readonly NodeJS.TypedArray[]): Promise<string>;
   /** whether no element is NaN or infinite */
   allFinite(source: Float32Array): Promise<boolean>;
-  /** digest of one golden case (kind codec or op) on the active backend of cpu, or on cuda or cuda:<index> */
+  /** digest of one golden case (kind codec, op or state) on the active backend of cpu, or on cuda or cuda:<index> */
   goldenRun(kind: string, name: string, elements: number, seed: number, device: string): Promise<string>;
   /** an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
   graphCreate(tensors: Float64Array, nodes: Int32Array, floats: Float64Array, threads: number, device: string): number;
   /** runs every node in order; bindings[i] is the memory of binding i, all of them each time; on a GPU transfers[i] says what is copied: 0 nothing, 1 to the GPU before, 2 from it after, 3 both; empty: 3 for all */
   graphRun(graph: number, bindings: readonly NodeJS.TypedArray[], transfers: Int32Array, cancel: number): Promise<void>;
+  /** runs nodes begin to end (not itself) on the bindings and the graph's own memory as they are; digests receives the BLAKE3 of each output after its node, 32 bytes each, by node and output; empty: none; a node whose inputs do not hold their values is refused before anything runs; CPU only */
+  graphTrace(graph: number, bindings: readonly NodeJS.TypedArray[], begin: number, end: number, digests: Uint8Array): Promise<void>;
+  /** elements from offset on of a tensor of the graph's own memory, where tensors share places one after the other: refused unless it holds its value now, after the nodes that have run; CPU only */
+  graphRead(graph: number, tensor: number, offset: number, target: Float32Array): Promise<void>;
+  /** the reverse; a whole tensor at any time, part of one only while it can be read; what shares its place no longer holds its value; CPU only */
+  graphWrite(graph: number, tensor: number, offset: number, source: Float32Array): Promise<void>;
   /** JSON: {operator: {runs, nanoseconds}} since create; a GPU's nanoseconds count from the first call on */
   graphProfile(graph: number): string;
   /** frees the graph once its runs have ended */
@@ -249,6 +255,10 @@ export const ops = {
   dot: { id: 27, inputs: 2, outputs: 1, integers: 1, floats: 0, doc: "a[n], b[n] -> out[1]: the sum of a b in the fixed tree; integers n" },
   im2col: { id: 28, inputs: 1, outputs: 1, integers: 7, floats: 0, doc: "x[B,H,W,C] -> columns[B*OH*OW,K*K*C]: row (b, i, j) holds the pixels (i S + k - P, j S + l - P) of image b for k, l < K, +0 outside the image; OH = floor((H + 2P - K) / S) + 1, OW likewise; columns times a weight[K*K*C,F] is the convolution, [B,OH,OW,F]; integers B,H,W,C,K,S,P (P below K)" },
   col2im: { id: 29, inputs: 1, outputs: 1, integers: 7, floats: 0, doc: "d_columns[B*OH*OW,K*K*C] -> d_x[B,H,W,C]: im2col's gradient: each pixel is the sum of its copies, from +0, by ascending row of the columns; integers as im2col's" },
+  combine_rows: { id: 30, inputs: 2, outputs: 1, integers: 2, floats: 0, doc: "x[n,d], weights[n] -> out[d]: exact::fma(weight, x) from +0 by ascending row; a row of weight 0 is not read; n at most 32; integers n,d" },
+  trimmed_mean: { id: 31, inputs: 1, outputs: 1, integers: 3, floats: 0, doc: "x[n,d] -> out[d]: in each column, without the f lowest and the f highest, the others added from the lowest on, then exact::div by their number; f = floor((n - 1) / 2) is the median, of an even n the mean of the two in the middle; by the order of order.h, where -0 is below +0 and a NaN outermost by its sign; n at most 32, f below n / 2, from 0; integers n,d,f" },
+  pair_distances: { id: 32, inputs: 1, outputs: 1, integers: 2, floats: 0, doc: "x[n,d] -> out[n,n]: of each pair of rows the sum of (x_i - x_j)^2 in the fixed tree, exact::sub, then exact::fma; on the diagonal +0, or NaN of a row that is not finite; n at most 32; integers n,d" },
+  centered_clip: { id: 33, inputs: 2, outputs: 2, integers: 2, floats: 0, doc: "x[n,d], factors[n] -> center[d] updated in place: c + the sum of exact::fma(factor, x - c) from +0 by ascending row, rows of factor 0 left out (arXiv 2012.10333); then distances[n]: of each row to the new center the sum of (c - x)^2 in the fixed tree; n at most 32; integers n,d" },
 } as const;
 
 export type CodecName = keyof typeof codecs;

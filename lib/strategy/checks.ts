@@ -43,8 +43,8 @@ const codedOnce: Check = ({ feedback, coding: { up }, route }) => {
   );
 };
 
-const ownerFeedback: Check = ({ coding: { up, down, ownerFeedback }, route }) => {
-  if (ownerFeedback === null || route.kind === "powersgd") return [];
+const ownerFeedback: Check = ({ coding: { up, down, ownerFeedback }, route, aggregate }) => {
+  if (ownerFeedback === null || route.kind === "powersgd" || aggregate.kind === "robust") return [];
   const spec = down ?? up;
   const key = down === null ? "codec" : "downCodec";
   const coded = openCodec(spec).contractive
@@ -63,8 +63,11 @@ const ownerFeedback: Check = ({ coding: { up, down, ownerFeedback }, route }) =>
       ];
 };
 
-const downCodec: Check = ({ coding: { down }, route }) =>
-  down === null || route.kind === "powersgd" || (route.kind === "allReduce" && route.collective === "direct")
+const downCodec: Check = ({ coding: { down }, route, aggregate }) =>
+  down === null ||
+  aggregate.kind === "robust" ||
+  route.kind === "powersgd" ||
+  (route.kind === "allReduce" && route.collective === "direct")
     ? []
     : fault(
         "downCodec",
@@ -77,6 +80,18 @@ const plainFactors: Check = ({ coding: { up, down, ownerFeedback }, route }) => 
   const why = "PowerSGD sends its factors as they are";
   return [
     ...(openCodec(up).identity ? [] : fault("codec", `"${up}": ${why}; set codec to "fp32"`)),
+    ...(down === null ? [] : fault("downCodec", `"${down}": ${why}; set downCodec to null`)),
+    ...(ownerFeedback === null
+      ? []
+      : fault("ownerFeedback", `${ownerFeedback}: ${why}; set ownerFeedback to null`)),
+  ];
+};
+
+/** No member sends anything on after it has aggregated what it gathered. */
+const nothingDown: Check = ({ aggregate, coding: { down, ownerFeedback } }) => {
+  if (aggregate.kind !== "robust") return [];
+  const why = "with aggregate every member makes the result itself, and nothing goes down";
+  return [
     ...(down === null ? [] : fault("downCodec", `"${down}": ${why}; set downCodec to null`)),
     ...(ownerFeedback === null
       ? []
@@ -130,6 +145,7 @@ const checks: readonly Check[] = [
   ownerFeedback,
   downCodec,
   plainFactors,
+  nothingDown,
   exactCollective,
   timing,
   gradientNow,

@@ -118,6 +118,14 @@ function toldWords({ aggregate, measure }: Recipe, { rank, view }: CostQuestion)
   return words.map((count) => ({ ...plain, elements: count * ranks }));
 }
 
+/** What fills up the last 32-bit word of wires that are gathered whole (lib/reduce/gather-wires.ts). */
+function fillBytes(begin: BeginAction, recipe: Recipe, { layout, view }: CostQuestion): number {
+  if (recipe.aggregate.kind !== "robust") return 0;
+  const elements = fragmentElements(recipe.fragments, layout, begin.fragment);
+  const bytes = native.codecBytes(openCodec(begin.up).id, elements);
+  return (view.members.length - 1) * (Math.ceil(bytes / 4) * 4 - bytes);
+}
+
 /** The collectives of one exchange that carry the tensor. */
 function tensorQuestions(
   begin: BeginAction,
@@ -149,7 +157,9 @@ function exchangeCost(begin: BeginAction, recipe: Recipe, question: CostQuestion
   const answers = questions.map(question.collectiveCost);
   return {
     latencySteps: answers.reduce((sum, { latencySteps }) => sum + latencySteps, 0),
-    parts: answers.map(({ parts }) => parts).reduce(sumOf, noBytes),
+    parts: answers
+      .map(({ parts }) => parts)
+      .reduce(sumOf, { ...noBytes, payload: fillBytes(begin, recipe, question) }),
   };
 }
 

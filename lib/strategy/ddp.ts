@@ -4,9 +4,11 @@
  * that other strategies are compared with: with fp32 all peers' parameters and optimizers are the same bytes.
  */
 import { z } from "zod";
+import type { Fault } from "./checks.js";
 import { exchangeEvery, type StrategyDefinition } from "./define.js";
 import { codingFields, codingOf, nameField, numberField, routeOf, wholeField } from "./fields.js";
 import { plainRecipe } from "./recipe.js";
+import { aggregateField, gatheringOf } from "./robust.js";
 
 export const ddpOptions = z.strictObject({
   name: nameField("ddp", "all-reduce of gradients at every step; PowerSGD (arXiv 1905.13727)"),
@@ -25,14 +27,18 @@ export const ddpOptions = z.strictObject({
     .nullable()
     .default(null)
     .describe("gradients of matrices travel as two factors of this rank; null: whole"),
+  ...aggregateField(),
   commitSteps: wholeField(1, 1_000_000, 1, "steps in a round, after which peers compare what they have"),
 });
 
 export function ddp(options: z.output<typeof ddpOptions>): StrategyDefinition {
-  const { powersgdRank: rank, commitSteps, collective, feedbackDecay } = options;
+  const { powersgdRank: rank, commitSteps, feedbackDecay } = options;
   const auto = rank === null ? "none" : "sender";
   const feedback = options.feedback === "auto" ? auto : options.feedback;
-  const problem = `"${collective}": the factors go by "direct"; leave it, or set powersgdRank to null`;
+  const { route, aggregate, faults } = gatheringOf(options, {
+    route: rank === null ? routeOf(options) : { kind: "powersgd", rank },
+    aggregate: plainRecipe.aggregate,
+  });
   return {
     recipe: {
       ...plainRecipe,
@@ -41,11 +47,21 @@ export function ddp(options: z.output<typeof ddpOptions>): StrategyDefinition {
       source: "gradient",
       feedback: feedback === "none" ? { kind: "none" } : { kind: "sender", decay: feedbackDecay },
       coding: codingOf(options),
-      route: rank === null ? routeOf(options) : { kind: "powersgd", rank },
+      route,
+      aggregate,
       outer: { kind: "inner" },
       membership: { join: "parametersAndInner", late: "nothing" },
       commit: { steps: commitSteps, equal: true },
     },
-    faults: rank === null || collective === "direct" ? [] : [{ key: "collective", problem }],
+    faults: [...faults, ...(rank === null ? [] : factorFaults(options, rank))],
   };
+}
+
+function factorFaults({ collective, aggregate }: z.output<typeof ddpOptions>, rank: number): Fault[] {
+  const direct = `"${collective}": the factors go by "direct"; leave it, or set powersgdRank to null`;
+  const mean = `${rank}: the factors' means are no contributions of anybody; set powersgdRank or aggregate to null`;
+  return [
+    ...(collective === "direct" ? [] : [{ key: "collective", problem: direct }]),
+    ...(aggregate === null ? [] : [{ key: "powersgdRank", problem: mean }]),
+  ];
 }

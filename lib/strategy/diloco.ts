@@ -15,6 +15,7 @@ import {
   routeOf,
 } from "./fields.js";
 import { plainRecipe } from "./recipe.js";
+import { aggregateField, gatheringOf } from "./robust.js";
 import { settleField, settling } from "./settle.js";
 
 export const dilocoOptions = z.strictObject({
@@ -23,11 +24,16 @@ export const dilocoOptions = z.strictObject({
   ...outerFields(0.7, { from: 0.5, to: 0.9, rounds: 10 }),
   settleRounds: settleField(),
   ...codingFields("int8_block"),
+  ...aggregateField(),
 });
 
 export function diloco(options: z.output<typeof dilocoOptions>): StrategyDefinition {
   const { innerSteps } = options;
   const outer = outerOf(options);
+  const { route, aggregate, faults } = gatheringOf(options, {
+    route: routeOf(options),
+    aggregate: plainRecipe.aggregate,
+  });
   return {
     recipe: {
       ...plainRecipe,
@@ -35,11 +41,12 @@ export function diloco(options: z.output<typeof dilocoOptions>): StrategyDefinit
       trigger: exchangeEvery(innerSteps),
       source: "delta",
       coding: codingOf(options),
-      route: routeOf(options),
+      route,
+      aggregate,
       outer: { kind: "nesterov" },
       commit: { steps: innerSteps, equal: true },
     },
-    faults: outer.faults,
+    faults: [...outer.faults, ...faults],
     ...settling(outer, options.settleRounds, innerSteps),
   };
 }

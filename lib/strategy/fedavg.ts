@@ -8,12 +8,14 @@ import { clientFields, clientsOf } from "./clients.js";
 import { exchangeEvery, type StrategyDefinition } from "./define.js";
 import { codingFields, codingOf, innerStepsField, nameField, numberField, routeOf } from "./fields.js";
 import { plainRecipe } from "./recipe.js";
+import { aggregateField, gatheringOf } from "./robust.js";
 
 /** What all federated strategies take beside their name. */
 export const federatedFields = {
   innerSteps: innerStepsField(20),
   ...clientFields,
   ...codingFields("fp32"),
+  ...aggregateField(),
 };
 
 /** Of the server, on the mean change of the parameters. */
@@ -28,6 +30,10 @@ export const fedavgOptions = z.strictObject({
 
 export function fedavg(options: Omit<z.output<typeof fedavgOptions>, "name">): StrategyDefinition {
   const { innerSteps, serverLearningRate, weighting } = options;
+  const { route, aggregate, faults } = gatheringOf(options, {
+    route: routeOf(options),
+    aggregate: { kind: weighting === "samples" ? "weighted" : "mean" },
+  });
   return {
     recipe: {
       ...plainRecipe,
@@ -35,12 +41,28 @@ export function fedavg(options: Omit<z.output<typeof fedavgOptions>, "name">): S
       trigger: exchangeEvery(innerSteps),
       source: "delta",
       coding: codingOf(options),
-      route: routeOf(options),
-      aggregate: { kind: weighting === "samples" ? "weighted" : "mean" },
+      route,
+      aggregate,
       outer: { kind: "sgd" },
       commit: { steps: innerSteps, equal: true },
     },
     learningRate: () => serverLearningRate,
     ...clientsOf(options, innerSteps),
+    faults: [...faults, ...(options.aggregate === null ? [] : alikeFaults(options))],
   };
+}
+
+/** A rule bears a number of faulty peers, whatever their weights, so all weigh alike. */
+function alikeFaults({
+  weighting,
+  fraction,
+}: Pick<z.output<typeof fedavgOptions>, "weighting" | "fraction">) {
+  const samples =
+    '"samples": with aggregate every contribution counts alike, as a peer\'s samples are what it says of itself; ' +
+    'set weighting to "uniform"';
+  const part = `${fraction}: with aggregate every member contributes; set fraction to 1`;
+  return [
+    ...(weighting === "uniform" ? [] : [{ key: "weighting", problem: samples }]),
+    ...(fraction === 1 ? [] : [{ key: "fraction", problem: part }]),
+  ];
 }

@@ -56,11 +56,26 @@ export type Route =
   | { readonly kind: "powersgd"; readonly rank: number }
   | { readonly kind: "none" };
 
-/** How contributions become one. weighted: by each peer's samples. contributors: by the action's weights. */
+/**
+ * How contributions become one. weighted: by each peer's samples. contributors: by the action's weights. robust: by a rule
+ * over all of them, gathered (lib/strategy/robust.ts).
+ */
 export type Aggregate =
   | { readonly kind: "mean" }
   | { readonly kind: "weighted" }
-  | { readonly kind: "medianNormClip" };
+  | { readonly kind: "medianNormClip" }
+  | {
+      readonly kind: "robust";
+      readonly rule: "mean" | "median" | "trimmedMean" | "krum" | "multiKrum" | "centeredClip" | "normClip";
+      /** Members that may send anything (f). */
+      readonly faulty: number;
+      /** Of multiKrum: contributions in the mean; null: members - faulty - 2. */
+      readonly selected: number | null;
+      /** Of centeredClip and normClip: the most that one may differ, in norm; null: the median one's. */
+      readonly radius: number | null;
+      /** Of centeredClip. */
+      readonly iterations: number;
+    };
 
 /** What is done with it, on the anchor (of a delta) or on the parameters. */
 export type Outer =

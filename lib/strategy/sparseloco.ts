@@ -14,6 +14,7 @@ import { z } from "zod";
 import { exchangeEvery, type StrategyDefinition } from "./define.js";
 import { codecField, codingFields, codingOf, innerStepsField, nameField, numberField } from "./fields.js";
 import { plainRecipe } from "./recipe.js";
+import { aggregateField, gatheringOf } from "./robust.js";
 
 const { downCodec, ownerFeedback } = codingFields("fp32");
 
@@ -35,10 +36,17 @@ export const sparselocoOptions = z.strictObject({
     ),
   downCodec,
   ownerFeedback,
+  ...aggregateField(),
 });
 
 export function sparseloco(options: z.output<typeof sparselocoOptions>): StrategyDefinition {
   const { innerSteps, feedbackDecay, outerLearningRate, clip, way } = options;
+  const { route, aggregate, faults } = gatheringOf(options, {
+    route: way === "gather" ? { kind: "gather" } : { kind: "allReduce", collective: "direct" },
+    aggregate: { kind: clip ? "medianNormClip" : "mean" },
+  });
+  const clipped =
+    "true: a faulty peer does not clip itself; set clip to false, or aggregate to null (normClip clips all)";
   return {
     recipe: {
       ...plainRecipe,
@@ -47,11 +55,12 @@ export function sparseloco(options: z.output<typeof sparselocoOptions>): Strateg
       source: "delta",
       feedback: { kind: "sender", decay: feedbackDecay },
       coding: codingOf(options),
-      route: way === "gather" ? { kind: "gather" } : { kind: "allReduce", collective: "direct" },
-      aggregate: { kind: clip ? "medianNormClip" : "mean" },
+      route,
+      aggregate,
       outer: { kind: "sgd" },
       commit: { steps: innerSteps, equal: true },
     },
     learningRate: () => outerLearningRate,
+    faults: [...faults, ...(clip && options.aggregate !== null ? [{ key: "clip", problem: clipped }] : [])],
   };
 }

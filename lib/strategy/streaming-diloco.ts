@@ -23,6 +23,7 @@ import {
   wholeField,
 } from "./fields.js";
 import { plainRecipe } from "./recipe.js";
+import { aggregateField, gatheringOf } from "./robust.js";
 
 /** Fragments in turn, sent while training goes on. */
 export const streamFields = (initial: { fragments: number; overlapSteps: number; mix: number }) => ({
@@ -47,10 +48,16 @@ export const streamingDilocoOptions = z.strictObject({
   ...streamFields({ fragments: 2, overlapSteps: 1, mix: 0.5 }),
   ...outerFields(0.4, { from: 0.5, to: 0.9, rounds: 10 }),
   ...codingFields("e3m0"),
+  ...aggregateField(),
 });
 
 export function streamingDiloco(options: z.output<typeof streamingDilocoOptions>): StrategyDefinition {
   const { innerSteps, fragments, overlapSteps, mix } = options;
+  const outer = outerOf(options);
+  const { route, aggregate, faults } = gatheringOf(options, {
+    route: routeOf(options),
+    aggregate: plainRecipe.aggregate,
+  });
   return {
     recipe: {
       ...plainRecipe,
@@ -59,11 +66,13 @@ export function streamingDiloco(options: z.output<typeof streamingDilocoOptions>
       source: "delta",
       fragments: fragments === 1 ? { kind: "all" } : { kind: "layers", count: fragments },
       coding: codingOf(options),
-      route: routeOf(options),
+      route,
+      aggregate,
       outer: { kind: "nesterov" },
       staleness: { kind: "overlap", steps: overlapSteps, mix },
       commit: { steps: innerSteps, equal: true },
     },
-    ...outerOf(options),
+    ...outer,
+    faults: [...outer.faults, ...faults],
   };
 }

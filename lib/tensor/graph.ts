@@ -21,6 +21,9 @@ export type GraphTransfers = Readonly<Record<string, Transfer>>;
 
 const transferCodes: Readonly<Record<Transfer, number>> = { kept: 0, in: 1, out: 2, both: 3 };
 
+/** Of a BLAKE3 digest. */
+const DIGEST_BYTES = 32;
+
 export class Graph {
   readonly description: GraphDescription;
   #handle: number | null;
@@ -71,14 +74,44 @@ export class Graph {
     const handle = this.#open();
     const bound = this.#bind(buffers);
     const codes = this.#transferCodes(transfers);
-    if (this.#running) throw new GradmeshError("ERR_INVALID_ARGUMENT", "graph: it is running already");
-    this.#running = true;
-    try {
-      await withCancel(signal, (cancel) => native.graphRun(handle, bound, codes, cancel));
-    } finally {
-      this.#running = false;
-      if (this.#closed) this.#free();
-    }
+    await this.#alone(() => withCancel(signal, (cancel) => native.graphRun(handle, bound, codes, cancel)));
+  }
+
+  /**
+   * Runs the nodes from begin to before end on the buffers and the graph's own memory as they are: a step in parts, or one
+   * operator of it. On the CPU only. Returns for each node the BLAKE3 of each of its outputs, taken right after it.
+   * @throws ERR_INVALID_ARGUMENT as run(), for a range that is none, and where a node's inputs are not in the graph's memory
+   * (any more); ERR_UNSUPPORTED on a GPU, whose bytes are the same.
+   */
+  async trace(buffers: GraphBuffers, begin: number, end: number): Promise<string[][]> {
+    const handle = this.#open();
+    const bound = this.#bind(buffers);
+    const counts = this.description.nodes.slice(begin, end).map(({ outputs }) => outputs.length);
+    const digests = Buffer.alloc(counts.reduce((sum, count) => sum + count, 0) * DIGEST_BYTES);
+    await this.#alone(() => native.graphTrace(handle, bound, begin, end, digests));
+    let at = 0;
+    const next = () => {
+      at += DIGEST_BYTES;
+      return digests.toString("hex", at - DIGEST_BYTES, at);
+    };
+    return counts.map((count) => Array.from({ length: count }, next));
+  }
+
+  /**
+   * A copy of a tensor of the graph's own memory, by its id. Tensors share that memory one after the other.
+   * @throws ERR_INVALID_ARGUMENT where it does not hold its value now; ERR_UNSUPPORTED on a GPU.
+   */
+  async read(tensor: number): Promise<Float32Array> {
+    const handle = this.#open();
+    const values = new Float32Array(this.description.tensors[tensor]?.elements ?? 0);
+    await this.#alone(() => native.graphRead(handle, tensor, 0, values));
+    return values;
+  }
+
+  /** Writes values into such a tensor, from element `offset` on. @throws as read(). */
+  async write(tensor: number, offset: number, values: Float32Array): Promise<void> {
+    const handle = this.#open();
+    await this.#alone(() => native.graphWrite(handle, tensor, offset, values));
   }
 
   /** @throws ERR_CLOSED after close(). */
@@ -90,6 +123,17 @@ export class Graph {
   close(): void {
     this.#closed = true;
     if (!this.#running) this.#free();
+  }
+
+  async #alone(work: () => Promise<void>): Promise<void> {
+    if (this.#running) throw new GradmeshError("ERR_INVALID_ARGUMENT", "graph: it is running already");
+    this.#running = true;
+    try {
+      await work();
+    } finally {
+      this.#running = false;
+      if (this.#closed) this.#free();
+    }
   }
 
   #free(): void {

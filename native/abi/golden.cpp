@@ -3,6 +3,7 @@
 
 #include "abi/abi.h"
 #include "ops/golden.h"
+#include "state/golden.h"
 
 using namespace gradmesh;
 
@@ -19,8 +20,12 @@ extern "C" int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, 
     } else if (abi::view(kind) == "op") {
       GM_TRY(gpu == nullptr ? golden_op(abi::view(name), elements, seed, &digest)
                             : golden_op(abi::view(name), elements, seed, gpu, &digest));
+    } else if (abi::view(kind) == "state") {
+      GM_TRY(gpu == nullptr ? golden_state(abi::view(name), elements, seed, &digest)
+                            : golden_state(abi::view(name), elements, seed, gpu, &digest));
     } else {
-      return {GM_INVALID_ARGUMENT, "kind is \"" + abi::string(kind) + "\"; allowed are \"codec\" and \"op\""};
+      return {GM_INVALID_ARGUMENT,
+              "kind is \"" + abi::string(kind) + "\"; allowed are \"codec\", \"op\" and \"state\""};
     }
     return abi::copy_text(digest, result);
   });

@@ -56,6 +56,34 @@ int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, gm_i32s transfers, uin
   });
 }
 
+int32_t gm_graph_trace(uint32_t graph, gm_buffers bindings, uint32_t begin, uint32_t end, gm_bytes digests) {
+  return abi::guard([&]() -> Status {
+    const auto found = graphs().find(graph);
+    if (found == nullptr) return abi::closed("graph", graph);
+    GM_TRY(abi::check_buffers("bindings", bindings));
+    GM_TRY(abi::check_given({{"digests", digests}}));
+    return found->trace({bindings.items, bindings.length}, begin, end, {digests.data, digests.length});
+  });
+}
+
+int32_t gm_graph_read(uint32_t graph, uint32_t tensor, uint64_t offset, gm_f32s target) {
+  return abi::guard([&]() -> Status {
+    const auto found = graphs().find(graph);
+    if (found == nullptr) return abi::closed("graph", graph);
+    GM_TRY(abi::check_given({{"target", target}}));
+    return found->read(tensor, offset, {target.data, target.length});
+  });
+}
+
+int32_t gm_graph_write(uint32_t graph, uint32_t tensor, uint64_t offset, gm_f32s source) {
+  return abi::guard([&]() -> Status {
+    const auto found = graphs().find(graph);
+    if (found == nullptr) return abi::closed("graph", graph);
+    GM_TRY(abi::check_given({{"source", source}}));
+    return found->write(tensor, offset, {source.data, source.length});
+  });
+}
+
 int32_t gm_graph_profile(uint32_t graph, gm_text_out* result) {
   return abi::guard([&]() -> Status {
     const auto found = graphs().find(graph);

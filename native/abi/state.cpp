@@ -1,8 +1,12 @@
 // The C ABI of random numbers and samples, and of state: digests and the finiteness test.
+#include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "abi/abi.h"
+#include "base/crypto.h"
 #include "base/prng.h"
 #include "base/sample.h"
 #include "numeric/backend.h"
@@ -21,6 +25,24 @@ Status check_random(uint64_t first, gm_f32s target) {
                                      std::to_string(target.length) +
                                      " elements; together at most 2^60 are allowed"};
   return backend::check_float_mode();
+}
+
+// Beyond this many threads, memory is what a digest waits for. Fewer bytes take a thread two milliseconds,
+// less than the wait for another one where every core is at work.
+constexpr uint32_t kDigestThreadsMax = 8;
+constexpr uint64_t kDigestSharedBytes = uint64_t{16} << 20;
+
+// The digest; a large one on a team of threads that all callers share, but one that finds it taken works
+// alone. The team is never freed: a call may outlive what runs at the process's end.
+StateDigest shared_digest(std::span<const Bytes> buffers) {
+  uint64_t bytes = 0;
+  for (const Bytes& buffer : buffers) bytes += buffer.size();
+  if (bytes < kDigestSharedBytes) return state_digest(buffers, nullptr);
+  static ThreadPool& pool =
+      *new ThreadPool(std::clamp(std::thread::hardware_concurrency(), 1u, kDigestThreadsMax));
+  static std::mutex taken;
+  const std::unique_lock lock(taken, std::try_to_lock);
+  return state_digest(buffers, lock.owns_lock() ? &pool : nullptr);
 }
 
 }  // namespace
@@ -66,13 +88,11 @@ int32_t gm_digest(gm_buffers buffers, gm_text_out* result) {
   return abi::guard([&]() -> Status {
     GM_TRY(abi::check_given({{"result", result}}));
     GM_TRY(abi::check_buffers("buffers", buffers));
-    std::vector<crypto::Bytes> views;
+    std::vector<Bytes> views;
     views.reserve(buffers.length);
     for (size_t i = 0; i < buffers.length; i++)
       views.emplace_back(buffers.items[i].data, buffers.items[i].length);
-    crypto::Digest digest;
-    GM_TRY(tree_digest(views, &digest));
-    return abi::copy_text(crypto::hex(digest), result);
+    return abi::copy_text(crypto::hex(shared_digest(views)), result);
   });
 }
 

@@ -88,13 +88,13 @@ GM_API int32_t gm_random_normal(uint64_t seed, uint64_t stream, uint64_t first, 
 /* work: target[k] = k distinct indices below elements (at most 2^31), ascending, every set of k equally likely: keyed by seed and stream, the same on every machine */
 GM_API int32_t gm_sample_indices(uint64_t seed, uint64_t stream, uint64_t elements, gm_i32s target);
 
-/* work: SHA-256 tree digest of the concatenated bytes, 64 hex characters */
+/* work: BLAKE3 of the concatenated bytes, 64 hex characters */
 GM_API int32_t gm_digest(gm_buffers buffers, gm_text_out* result);
 
 /* work: whether no element is NaN or infinite */
 GM_API int32_t gm_all_finite(gm_f32s source, bool* result);
 
-/* work: digest of one golden case (kind codec or op) on the active backend of cpu, or on cuda or cuda:<index> */
+/* work: digest of one golden case (kind codec, op or state) on the active backend of cpu, or on cuda or cuda:<index> */
 GM_API int32_t gm_golden_run(gm_text kind, gm_text name, uint64_t elements, uint64_t seed, gm_text device, gm_text_out* result);
 
 /* sync: an operator graph on cpu, cuda or cuda:<index>; tensors holds [binding or -1 for memory of the graph's own, offset in elements of the binding (else 0), elements, kind 0 f32 1 i32 (bound only)] each, nodes [op, inputs..., outputs..., integers...] each, floats the nodes' floats in order */
@@ -102,6 +102,15 @@ GM_API int32_t gm_graph_create(gm_f64s tensors, gm_i32s nodes, gm_f64s floats, u
 
 /* work: runs every node in order; bindings[i] is the memory of binding i, all of them each time; on a GPU transfers[i] says what is copied: 0 nothing, 1 to the GPU before, 2 from it after, 3 both; empty: 3 for all */
 GM_API int32_t gm_graph_run(uint32_t graph, gm_buffers bindings, gm_i32s transfers, uint32_t cancel);
+
+/* work: runs nodes begin to end (not itself) on the bindings and the graph's own memory as they are; digests receives the BLAKE3 of each output after its node, 32 bytes each, by node and output; empty: none; a node whose inputs do not hold their values is refused before anything runs; CPU only */
+GM_API int32_t gm_graph_trace(uint32_t graph, gm_buffers bindings, uint32_t begin, uint32_t end, gm_bytes digests);
+
+/* work: elements from offset on of a tensor of the graph's own memory, where tensors share places one after the other: refused unless it holds its value now, after the nodes that have run; CPU only */
+GM_API int32_t gm_graph_read(uint32_t graph, uint32_t tensor, uint64_t offset, gm_f32s target);
+
+/* work: the reverse; a whole tensor at any time, part of one only while it can be read; what shares its place no longer holds its value; CPU only */
+GM_API int32_t gm_graph_write(uint32_t graph, uint32_t tensor, uint64_t offset, gm_f32s source);
 
 /* sync: JSON: {operator: {runs, nanoseconds}} since create; a GPU's nanoseconds count from the first call on */
 GM_API int32_t gm_graph_profile(uint32_t graph, gm_text_out* result);

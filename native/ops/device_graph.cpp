@@ -211,6 +211,20 @@ Status DeviceGraph::run(std::span<const gm_bytes> bindings, std::span<const int3
   return count_nodes(timed);
 }
 
+// A verifier or a referee looks into intermediate tensors, and needs none of a GPU's speed: the bytes are
+// equal.
+static Status only_on_cpu(const char* call) {
+  return {GM_UNSUPPORTED, std::string(call) +
+                              " is for graphs on the CPU, whose bytes are the same as a GPU's; "
+                              "create the graph on device \"cpu\""};
+}
+
+Status DeviceGraph::trace(std::span<const gm_bytes>, uint32_t, uint32_t, std::span<uint8_t>) {
+  return only_on_cpu("graph_trace");
+}
+Status DeviceGraph::read(uint32_t, uint64_t, std::span<float>) { return only_on_cpu("graph_read"); }
+Status DeviceGraph::write(uint32_t, uint64_t, std::span<const float>) { return only_on_cpu("graph_write"); }
+
 std::string DeviceGraph::profile() const {
   timed_ = true;
   return profile_.json();

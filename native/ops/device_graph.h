@@ -25,6 +25,9 @@ class DeviceGraph : public Runner {
 
   Status run(std::span<const gm_bytes> bindings, std::span<const int32_t> transfers,
              const Cancel* cancel) override;
+  Status trace(std::span<const gm_bytes>, uint32_t, uint32_t, std::span<uint8_t>) override;
+  Status read(uint32_t, uint64_t, std::span<float>) override;
+  Status write(uint32_t, uint64_t, std::span<const float>) override;
   std::string profile() const override;
 
  private:

@@ -48,7 +48,8 @@ Graph::Graph(Plan plan, uint32_t threads)
       arena_(allocate(plan_.arena)),
       scratches_(allocate(scratch_ * threads)),
       indices_(plan_.indices),
-      pool_(threads) {}
+      pool_(threads),
+      holds_(plan_) {}
 
 Status Graph::create(const Description& description, uint32_t threads, std::shared_ptr<Graph>* graph) {
   if (threads < 1 || threads > kThreadsMax)
@@ -89,17 +90,23 @@ void Graph::run_node(const Node& node, std::span<const gm_bytes> bindings) {
   profile_.count(node.op, static_cast<uint64_t>(std::chrono::nanoseconds(spent).count()));
 }
 
-Status Graph::run(std::span<const gm_bytes> bindings, const Cancel* cancel) {
-  const std::lock_guard lock(running_);
+Status Graph::check_run(std::span<const gm_bytes> bindings) {
   GM_TRY(backend::check_float_mode());
   GM_TRY(check_bindings(plan_, bindings));
   copy_indices(bindings);
   GM_TRY(check_indices(plan_, indices_.data()));
-  GM_TRY(check_steps(plan_, bindings, std::vector<bool>(bindings.size(), true)));
+  return check_steps(plan_, bindings, std::vector<bool>(bindings.size(), true));
+}
+
+Status Graph::run(std::span<const gm_bytes> bindings, const Cancel* cancel) {
+  const std::lock_guard lock(running_);
+  GM_TRY(check_run(bindings));
+  holds_.forget();
   for (const Node& node : plan_.nodes) {
     if (cancel != nullptr && cancel->raised()) return {GM_ABORTED, "the caller cancelled the graph's run"};
     run_node(node, bindings);
   }
+  holds_.ran_all();
   return Status::ok();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/thread_pool.h"
+#include "ops/arena.h"
 #include "ops/profile.h"
 #include "ops/runner.h"
 
@@ -26,10 +27,16 @@ class Graph : public Runner {
     return run(bindings, cancel);
   }
 
+  Status trace(std::span<const gm_bytes> bindings, uint32_t begin, uint32_t end,
+               std::span<uint8_t> digests) override;
+  Status read(uint32_t tensor, uint64_t offset, std::span<float> target) override;
+  Status write(uint32_t tensor, uint64_t offset, std::span<const float> source) override;
+
   std::string profile() const override { return profile_.json(); }
 
  private:
   Graph(Plan plan, uint32_t threads);
+  Status check_run(std::span<const gm_bytes> bindings);
   void copy_indices(std::span<const gm_bytes> bindings);
   void run_node(const Node& node, std::span<const gm_bytes> bindings);
   void* address(uint32_t tensor, std::span<const gm_bytes> bindings) const;
@@ -46,6 +53,7 @@ class Graph : public Runner {
   std::vector<int32_t> indices_;
   ThreadPool pool_;
   std::mutex running_;
+  Arena holds_;  // what the arena's tensors hold; kept where it matters, by trace, read and write
   Profile profile_;
 };
 

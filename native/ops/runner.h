@@ -31,6 +31,24 @@ class Runner {
   virtual Status run(std::span<const gm_bytes> bindings, std::span<const int32_t> transfers,
                      const Cancel* cancel) = 0;
 
+  // Runs nodes [begin, end) on the bindings' buffers and on the graph's own memory as they are, and writes
+  // after each node the BLAKE3 of each of its outputs: digests[outputs of these nodes in order][32], or
+  // empty: none. So a step can be run in parts, or one operator of it alone. Checks as run(), and
+  // GM_INVALID_ARGUMENT for an impossible range or length, or where a node would read a tensor of the graph's
+  // own memory that does not hold its value (see read): nothing is written then. GM_UNSUPPORTED on a GPU.
+  virtual Status trace(std::span<const gm_bytes> bindings, uint32_t begin, uint32_t end,
+                       std::span<uint8_t> digests) = 0;
+
+  // Elements [offset, offset + target.size()) of a tensor of the graph's own memory. Tensors share that
+  // memory, one after the other: GM_INVALID_ARGUMENT for one that no node (of the last run, or of a trace
+  // since) has written yet, or whose place another has taken since; the message says which. GM_UNSUPPORTED on
+  // a GPU.
+  virtual Status read(uint32_t tensor, uint64_t offset, std::span<float> target) = 0;
+
+  // The reverse. A whole tensor may be written at any time and holds its value from then on, and what shared
+  // its place does not; part of one only while it can be read. GM_UNSUPPORTED on a GPU.
+  virtual Status write(uint32_t tensor, uint64_t offset, std::span<const float> source) = 0;
+
   // {"matmul": {"runs": 3, "nanoseconds": 1000}, ...}: the operators that have run. A GPU's times are
   // measured from the first call on; before, they are 0.
   virtual std::string profile() const = 0;

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "ops/define/optimizer.h"
+#include "ops/define/robust.h"
 #include "ops/define/window.h"
 
 namespace gradmesh::ops {
@@ -36,6 +37,10 @@ struct Limits {
 Limits limits(Op op, size_t integer) {
   if (op == Op::matmul && integer == 3) return {0, 1};
   if (op == Op::adaptive && integer == 1) return {0, define::kAdaptiveKinds - 1};
+  const bool robust =
+      op == Op::combine_rows || op == Op::trimmed_mean || op == Op::pair_distances || op == Op::centered_clip;
+  if (robust && integer == 0) return {1, define::kPeersMax};
+  if (op == Op::trimmed_mean && integer == 2) return {0, (define::kPeersMax - 1) / 2};
   if ((op == Op::im2col || op == Op::col2im) && integer == 6) return {0, INT32_MAX};
   return {1, INT32_MAX};
 }
@@ -203,6 +208,30 @@ Status window_shape(const OpRow& row, Op op, std::span<const int32_t> integers, 
   return Status::ok();
 }
 
+// x[n,d]: what peers sent.
+Status peers_shape(const OpRow& row, Op op, std::span<const int32_t> integers, Shape* s) {
+  const auto peers = static_cast<uint64_t>(integers[0]), columns = static_cast<uint64_t>(integers[1]);
+  s->inputs[0] = size({peers, columns});
+  s->outputs[0] = columns;
+  s->units = blocks(columns, kElementsPerUnit);
+  if (op == Op::combine_rows) s->inputs[1] = peers;
+  if (op == Op::trimmed_mean && 2 * static_cast<uint64_t>(integers[2]) >= peers)
+    return impossible(row, "f is " + std::to_string(integers[2]) +
+                               ", allowed: less than half of n, which is " + std::to_string(peers));
+  if (op == Op::pair_distances) {
+    s->outputs[0] = peers * peers;
+    s->units = 1;
+    s->scratch = peers * (peers + 1) / 2 * 16;  // the lanes of each pair's sum
+  }
+  if (op == Op::centered_clip) {
+    s->inputs[1] = s->outputs[1] = peers;
+    s->in_place = true;
+    s->units = 1;
+    s->scratch = peers * 16;
+  }
+  return Status::ok();
+}
+
 Status check_sizes(const OpRow& row, const Shape& shape) {
   const auto small = [](uint64_t elements) { return elements <= kElementsMax || elements == kAnySize; };
   if (std::all_of(shape.inputs, shape.inputs + kInputsMax, small) &&
@@ -264,6 +293,12 @@ Status op_shape(Op op, std::span<const int32_t> integers, std::span<const double
     case Op::im2col:
     case Op::col2im:
       GM_TRY(window_shape(row, op, integers, shape));
+      break;
+    case Op::combine_rows:
+    case Op::trimmed_mean:
+    case Op::pair_distances:
+    case Op::centered_clip:
+      GM_TRY(peers_shape(row, op, integers, shape));
       break;
     default:
       flat_shape(op, i(0), shape);

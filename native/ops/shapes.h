@@ -22,7 +22,7 @@ struct OpRow {
   uint32_t id, inputs, outputs, integers, floats;
   const char* doc;
 };
-inline constexpr uint32_t kOps = 30;
+inline constexpr uint32_t kOps = 34;
 // Ordered by id; null when there is no such id or name.
 const OpRow* op_find(uint32_t id);
 const OpRow* op_find(std::string_view name);

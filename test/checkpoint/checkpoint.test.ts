@@ -277,6 +277,22 @@ test("inspect tells what is there, intact or not", async () => {
   assert.match(torn.problems.join(), /not valid JSON/);
 });
 
+test("a checkpoint of another format is refused with the format and what to do, not as damaged", async () => {
+  const folder = freshFolder();
+  await saveCheckpoint(folder, contents(1), { keep: 1 });
+  const path = join(folder, "round-000001", "manifest.json");
+  const text = readFileSync(path, "utf8");
+  for (const [version, cure] of [
+    [1, /checkpoint format 1, and .* reads format 2; resume it with the older release that wrote it/],
+    [3, /checkpoint format 3, and .* reads format 2; resume it with the release that wrote it/],
+  ] as const) {
+    writeFileSync(path, text.replace('"version": 2', `"version": ${version}`));
+    const error = await failure(loadCheckpoints(folder));
+    assert.is(error.code, "ERR_CHECKPOINT");
+    assert.match(error.message, cure);
+  }
+});
+
 /** Whether the folder shows a save at a stage: so many files written (0 to 3), or (4) a round stepped aside. */
 function isAtStage(folder: string, stage: number): boolean {
   const names = readdirSync(folder);

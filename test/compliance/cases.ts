@@ -43,6 +43,26 @@ export const cases: readonly Case[] = [
     12,
   ),
   row("diloco around a ring", { name: "diloco", innerSteps: 4, codec: "fp32", collective: "ring" }, 14),
+  row(
+    "diloco, every contribution to every member",
+    { name: "diloco", innerSteps: 4, aggregate: { rule: "mean" } },
+    14,
+  ),
+  row(
+    "diloco by the median",
+    { name: "diloco", innerSteps: 4, aggregate: { rule: "median", faulty: 1 } },
+    16,
+  ),
+  row(
+    "ddp, clipped around a center",
+    { name: "ddp", codec: "fp32", commitSteps: 2, aggregate: { rule: "centeredClip", faulty: 1 } },
+    24,
+  ),
+  row(
+    "local-sgd, trimmed",
+    { name: "local-sgd", innerSteps: 4, aggregate: { rule: "trimmedMean", faulty: 1 } },
+    18,
+  ),
   row("streaming-diloco", { name: "streaming-diloco", innerSteps: 6, fragments: 3, overlapSteps: 1 }, 10),
   row(
     "streaming-diloco, always on its way",

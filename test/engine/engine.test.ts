@@ -42,6 +42,7 @@ function failing(inner: Communicator, from: number): Communicator {
     allReduce: (call) => maybe(() => inner.allReduce(call)),
     mix: (call) => maybe(() => inner.mix(call)),
     gatherWords: (call) => maybe(() => inner.gatherWords(call)),
+    gatherAll: (call) => maybe(() => inner.gatherAll(call)),
   };
 }
 

@@ -3,7 +3,13 @@
  * members' schedules run in this process with the bytes that a network would carry.
  */
 
-import type { AllReduceCall, Communicator, GatherWordsCall, MixCall } from "../../lib/engine/communicator.js";
+import type {
+  AllReduceCall,
+  Communicator,
+  GatherAllCall,
+  GatherWordsCall,
+  MixCall,
+} from "../../lib/engine/communicator.js";
 import { openCodec } from "../../lib/native/codec.js";
 import { native } from "../../lib/native/load.js";
 import type { ReduceReport } from "../../lib/reduce/calls.js";
@@ -14,11 +20,12 @@ import type { StrategyView } from "../../lib/strategy/strategy.js";
 type Calls =
   | { readonly kind: "allReduce"; readonly calls: readonly AllReduceCall[] }
   | { readonly kind: "mix"; readonly calls: readonly MixCall[] }
-  | { readonly kind: "gatherWords"; readonly calls: readonly GatherWordsCall[] };
+  | { readonly kind: "gatherWords"; readonly calls: readonly GatherWordsCall[] }
+  | { readonly kind: "gatherAll"; readonly calls: readonly GatherAllCall[] };
 
 interface Meeting {
   readonly kind: Calls["kind"];
-  readonly calls: (AllReduceCall | MixCall | GatherWordsCall)[];
+  readonly calls: (AllReduceCall | MixCall | GatherWordsCall | GatherAllCall)[];
   readonly done: PromiseWithResolvers<void>;
   here: number;
 }
@@ -108,6 +115,13 @@ function gatherWords(calls: readonly GatherWordsCall[]): void {
     for (const [rank, { input }] of calls.entries()) output.set(input, rank * input.length);
 }
 
+async function gatherAll(calls: readonly GatherAllCall[]): Promise<void> {
+  for (const [rank, { codec, key, input }] of calls.entries()) {
+    const row = await decoded(codec, key, rank, input);
+    for (const { output } of calls) output.set(row, rank * row.length);
+  }
+}
+
 /** So many members that only see each other. */
 export function createGroup(members: number, seed = 1): Communicator[] {
   const meetings = new Map<number, Meeting>();
@@ -141,12 +155,14 @@ export function createGroup(members: number, seed = 1): Communicator[] {
     allReduce: (call) => meet("allReduce", rank, call),
     mix: (call) => meet("mix", rank, call),
     gatherWords: (call) => meet("gatherWords", rank, call),
+    gatherAll: (call) => meet("gatherAll", rank, call),
   }));
 }
 
 async function compute({ kind, calls }: Calls): Promise<void> {
   if (kind === "allReduce") return allReduce(calls);
   if (kind === "mix") return mix(calls);
+  if (kind === "gatherAll") return gatherAll(calls);
   return gatherWords(calls);
 }
 

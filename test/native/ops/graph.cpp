@@ -89,7 +89,7 @@ TEST("graph: a description that makes no sense is refused, naming node and tenso
   check_refused(spoil([](Numbers& n) { n.tensors[6] = __builtin_nan(""); }), "tensor 1: elements");
   check_refused(spoil([](Numbers& n) { n.tensors[7] = 2; }), "tensor 1: kind");
   check_refused(spoil([](Numbers& n) { n.tensors[15] = 1; }), "tensor 3: kind");
-  check_refused(spoil([](Numbers& n) { n.nodes[0] = 30; }), "node 0: operator is 30");
+  check_refused(spoil([](Numbers& n) { n.nodes[0] = 34; }), "node 0: operator is 34");
   check_refused(spoil([](Numbers& n) { n.nodes[0] = -1; }), "node 0: operator is -1");
   check_refused(spoil([](Numbers& n) { n.nodes[1] = 7; }), "node 0 (gelu): tensor 7");
   check_refused(spoil([](Numbers& n) { n.nodes[1] = -1; }), "node 0 (gelu): tensor -1");

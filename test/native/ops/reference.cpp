@@ -1,5 +1,6 @@
 #include "reference.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace support {
@@ -144,6 +145,37 @@ Doubles im2col(const Case& c, const Doubles& x) {
   return columns;
 }
 
+// Peers' rows, aggregated as the formulas say, with a sort of each column.
+std::vector<Doubles> aggregate(const Case& c, const std::vector<Doubles>& in) {
+  const size_t rows = size_t(c.integers[0]), columns = size_t(c.integers[1]);
+  const auto at = [&](size_t row, size_t column) { return in[0][row * columns + column]; };
+  const auto square = [](double x) { return x * x; };
+  Doubles out(columns), distances(rows);
+  if (c.op == Op::pair_distances) {
+    out.assign(rows * rows, 0);
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; j < rows; j++)
+        for (size_t k = 0; k < columns; k++) out[i * rows + j] += square(at(i, k) - at(j, k));
+    return {out};
+  }
+  for (size_t k = 0; k < columns; k++) {
+    if (c.op == Op::trimmed_mean) {
+      Doubles column;
+      for (size_t i = 0; i < rows; i++) column.push_back(at(i, k));
+      std::sort(column.begin(), column.end());
+      const size_t faulty = size_t(c.integers[2]), kept = rows - 2 * faulty;
+      for (size_t i = faulty; i < faulty + kept; i++) out[k] += column[i] / double(kept);
+      continue;
+    }
+    const double center = c.op == Op::centered_clip ? in[2][k] : 0;
+    out[k] = center;
+    for (size_t i = 0; i < rows; i++) out[k] += in[1][i] * (at(i, k) - center);
+    for (size_t i = 0; i < rows; i++) distances[i] += square(at(i, k) - out[k]);
+  }
+  if (c.op == Op::centered_clip) return {out, distances};
+  return {out};
+}
+
 Doubles embedding(const Case& c, const std::vector<Doubles>& in, const std::vector<int32_t>& tokens) {
   const size_t columns = size_t(c.integers[2]), period = size_t(c.integers[1]);
   Doubles out(tokens.size() * columns);
@@ -216,6 +248,11 @@ std::vector<Doubles> reference(const Case& c, const std::vector<Doubles>& in,
     }
     case Op::im2col:
       return {im2col(c, in[0])};
+    case Op::combine_rows:
+    case Op::trimmed_mean:
+    case Op::pair_distances:
+    case Op::centered_clip:
+      return aggregate(c, in);
     default:
       return {};  // backward operators: gradients.cpp differentiates the forward ones
   }

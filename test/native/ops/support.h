@@ -87,6 +87,10 @@ inline bool nans_are_defined(Op op) {
     case Op::sign_step:
     case Op::adaptive:
     case Op::dot:
+    case Op::combine_rows:
+    case Op::trimmed_mean:
+    case Op::pair_distances:
+    case Op::centered_clip:
       return true;
     default:
       return hands_on(op);
@@ -172,6 +176,15 @@ inline std::vector<Case> awkward_cases() {
     add(Op::clip_scale, {n}, {0.0});
     add(Op::adamw, {n}, {0.9, 0.999, 1e-8, 0.1});
   }
+  for (const int32_t rows : {1, 2, 3, 4, 5, 7, 8, 11, 16, 17, 23, 31, 32})
+    for (const int32_t columns : {1, 15, 33, 600, 4097}) {
+      if (columns > 33 && rows % 8 > 1) continue;
+      add(Op::combine_rows, {rows, columns});
+      add(Op::pair_distances, {rows, columns});
+      add(Op::centered_clip, {rows, columns});
+      for (const int32_t faulty : {0, (rows - 1) / 3, (rows - 1) / 2})
+        add(Op::trimmed_mean, {rows, columns, faulty});
+    }
   const int32_t windows[][7] = {
       {1, 1, 1, 1, 1, 1, 0},   // B H W C K S P
       {2, 5, 7, 3, 3, 1, 1},   // the usual one
