@@ -2,6 +2,15 @@
 export { type ErrorCode, errorCodes, GradmeshError } from "./base/errors.js";
 export { type LoadedCheckpoint, loadCheckpoints } from "./checkpoint/checkpoint.js";
 export { inspectCheckpoints, type RoundSummary } from "./checkpoint/inspect.js";
+export {
+  type SecureHello,
+  type SecureMasked,
+  SecureMember,
+  type SecureReveal,
+  type SecureShares,
+  unmaskMean,
+} from "./engine/secure-sum.js";
+export type { SecureTerms } from "./engine/secure-terms.js";
 export { type CodecName, type CollectiveName, codecs, collectives } from "./native/abi.gen.js";
 export { type Codec, openCodec } from "./native/codec.js";
 export { createReducer } from "./reduce/all-reduce.js";

@@ -33,12 +33,12 @@ export const nativeRooms = [
   "base",
   "numeric",
   "device",
+  "state",
   "codec",
   "ops",
   "transport",
   "topology",
   "collective",
-  "state",
   "verify",
   "abi",
 ] as const;
@@ -117,7 +117,7 @@ const libmCall = new RegExp(
 );
 /** Without a namespace, in the rooms of kernels: elsewhere `log(` may be someone's own. */
 const bareCall = /(?<![\w:.>])(?:exp2?|expm1|tanh?|log(?:2|10|1p)?|sqrt|cbrt|pow|sin|cos|erfc?)\s*\(/g;
-const kernelRoom = /^(native\/(numeric|codec|ops|state)|cuda\/(codec|ops))\//;
+const kernelRoom = /^(native\/(numeric|codec|ops|state)|cuda\/(state|codec|ops))\//;
 const fastMath =
   /-ffast-math|-Ofast|-funsafe-math|-fassociative-math|-use_fast_math|#\s*pragma\s+GCC\s+optimize/;
 

@@ -3,12 +3,15 @@
 import { Command } from "commander";
 import { asGradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
+import { auditCommand } from "./commands/audit.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { gymCommand } from "./commands/gym.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { joinCommand } from "./commands/join.js";
+import { ledgerCommand } from "./commands/ledger.js";
 import { resumeCommand } from "./commands/resume.js";
+import { rewardCommand } from "./commands/reward.js";
 import { runCommand } from "./commands/run.js";
 import { strategiesCommand } from "./commands/strategies.js";
 
@@ -25,6 +28,9 @@ for (const command of [
   strategiesCommand,
   doctorCommand,
   inspectCommand,
+  ledgerCommand,
+  rewardCommand,
+  auditCommand,
 ])
   program.addCommand(command());
 

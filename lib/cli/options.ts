@@ -1,6 +1,7 @@
 /** Parsers of command-line values: each names the option, the value and what is allowed. */
 import { InvalidArgumentError } from "commander";
 import { GradmeshError } from "../base/errors.js";
+import { type CheatPlan, cheatKinds } from "../run/cheat.js";
 import type { FaultPlan } from "../run/fault.js";
 
 /** A whole number from `least` to `most`. */
@@ -11,6 +12,14 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
       throw new InvalidArgumentError(`a whole number from ${least} to ${most} is allowed.`);
     return value;
   };
+}
+
+/** A number above 0 and at most 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || !(value > 0) || value > 1)
+    throw new InvalidArgumentError("a number above 0 and at most 1 is allowed, as in 0.05.");
+  return value;
 }
 
 /** cpu, cuda or cuda:<index>. */
@@ -31,6 +40,17 @@ export function faultPlan(text: string): FaultPlan {
       `ROUND:STEPS:SIGNAL is allowed, with a round from 1 and a signal of ${faultSignals.join(", ")}.`,
     );
   return { round: Number(match[1]), steps: Number(match[2]), signal };
+}
+
+/** kind:round, such as skip:3. */
+export function cheatPlan(text: string): CheatPlan {
+  const [name, round] = text.split(":");
+  const kind = cheatKinds.find((known) => known === name);
+  if (kind === undefined || !/^[1-9]\d{0,8}$/.test(round ?? ""))
+    throw new InvalidArgumentError(
+      `KIND:ROUND is allowed, with a kind of ${cheatKinds.join(", ")} and a round from 1.`,
+    );
+  return { kind, round: Number(round) };
 }
 
 /** Aborts at the first Ctrl-C or SIGTERM; a second one ends the process at once. */

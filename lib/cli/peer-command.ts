@@ -1,9 +1,10 @@
 /** What run, join and resume have in common: their options, and a peer's life with progress on the terminal. */
 import { hostname } from "node:os";
 import { type Command, Option } from "commander";
+import type { CheatPlan } from "../run/cheat.js";
 import type { LocalChoices } from "../run/entry.js";
 import type { FaultPlan } from "../run/fault.js";
-import { deviceName, faultPlan, interruptSignal, wholeNumber } from "./options.js";
+import { cheatPlan, deviceName, faultPlan, interruptSignal, wholeNumber } from "./options.js";
 import { createProgress, progressMode, shortPeer } from "./progress.js";
 
 export interface PeerFlags {
@@ -18,6 +19,7 @@ export interface PeerFlags {
   device?: string;
   json?: boolean;
   fault?: FaultPlan;
+  cheat?: CheatPlan;
 }
 
 /** For the help of every command that trains. */
@@ -53,6 +55,11 @@ export function withPeerOptions(command: Command): Command {
         "for tests: a signal to this process in that round's all-reduce",
       )
         .argParser(faultPlan)
+        .hideHelp(),
+    )
+    .addOption(
+      new Option("--cheat <kind:round>", "for tests and the demo: from that round on, work that is not done")
+        .argParser(cheatPlan)
         .hideHelp(),
     );
 }

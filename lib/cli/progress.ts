@@ -67,6 +67,18 @@ export function eventLine(event: RunEvent, nameOf: NameOf): string | null {
         `${nameOf(event.peer)} was too slow for round ${event.from + 1}; its ${event.steps} inner steps go into round ` +
         `${event.into + 1}`
       );
+    case "checked":
+      if (event.verdict === "accept") return null;
+      return (
+        `${nameOf(event.peer)} round ${event.round + 1}: step ${event.transition} of ${nameOf(event.worker)} is ` +
+        `${event.verdict === "hard" ? "wrong" : "not shown"}: ${event.reason}`
+      );
+    case "ledger":
+      if (event.what === "accepted" || event.what === "paid") return null;
+      return (
+        `ledger ${event.seq}: ${nameOf(event.subject)} ${event.what}` +
+        `${event.amount === null ? "" : ` ${event.amount} units`}: ${event.reason}`
+      );
     case "checkpoint":
       return `${nameOf(event.peer)} checkpoint at round ${event.round}: ${event.path}`;
     case "warning":

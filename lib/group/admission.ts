@@ -100,6 +100,7 @@ function admit(turn: Turn, peer: string): void {
     config: charter.config,
     shard,
     round: turn.state.record.round,
+    ledgerId: charter.ledgerId,
     beatMs,
     silenceLimitMs,
   });

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** Raised when a message changes; both sides must speak the same one. */
-export const GROUP_VERSION = 3;
+export const GROUP_VERSION = 4;
 
 /** The libp2p protocol that carries these messages. */
 export const GROUP_PROTOCOL = `/gradmesh/group/${GROUP_VERSION}`;
@@ -139,6 +139,8 @@ const welcome = z.strictObject({
   shard: count,
   /** The round the run is in; at 0 a peer may build its state from the seed, later it is sent one. */
   round: count,
+  /** Of a verified run: the id of its ledger. */
+  ledgerId: z.string().max(64).nullable(),
   beatMs: z.number().positive(),
   silenceLimitMs: z.number().positive(),
 });

@@ -63,6 +63,8 @@ export const charterSchema = z.strictObject({
   /** The recipe that joining peers are told; plain JSON, opaque here. */
   config: z.json(),
   settings: runSettingsSchema,
+  /** The id of a verified run's ledger; null of other runs. */
+  ledgerId: z.string().length(64).nullable().default(null),
   /** Round 0 without a digest for a new run; a checkpoint's round and state digest to resume one. */
   start: z.strictObject({
     round: z.number().int().nonnegative(),

@@ -34,6 +34,14 @@ export const eventKinds = {
     id: 1,
     fields: {
       recipe: "hash",
+      /** The number of the first round: above 0 where a run goes on from a checkpoint. */
+      firstRound: "u32",
+      /**
+       * native.digest of the parameters that the first round begins with, and of the inner state of a fresh trainer. With
+       * them every unit must begin where the run and the worker's last unit ended; zeros: not known, and not checked.
+       */
+      parameters: "hash",
+      inner: "hash",
       /** Inner steps of a work unit, which has one more transition: from the last state to the contribution. */
       unitSteps: "u32",
       /** Paid for a round in which every assigned unit is accepted; a unit that is not, leaves its part in the pool. */
@@ -64,8 +72,14 @@ export const eventKinds = {
   },
   /** By the submitter: units come into being, in an account's free balance, or (account all zeros) in the pool. */
   Deposited: { id: 2, fields: { account: "account", amount: "u64" } },
-  /** capabilities: the bits of `capabilityBits`. commission: the part of delegators' rewards that a node keeps. */
-  Registered: { id: 3, fields: { capabilities: "u16", commission: "u32", name: "text" } },
+  /**
+   * capabilities: the bits of `capabilityBits`. commission: the part of delegators' rewards that a node keeps. entry: what
+   * the entry check came to on its machine (golden vectors and a short replay drawn by ledger and account).
+   */
+  Registered: {
+    id: 3,
+    fields: { capabilities: "u16", commission: "u32", entry: "hash", name: "text" },
+  },
   /** From free to bonded. */
   Bonded: { id: 4, fields: { amount: "u64" } },
   UnbondRequested: { id: 5, fields: { amount: "u64" } },
@@ -79,15 +93,22 @@ export const eventKinds = {
   Undelegated: { id: 10, fields: { node: "account", amount: "u64" } },
   /** An attestation, which lowers the author's rate of checks to at least sampleFloor; never to nothing. */
   CredentialAdded: { id: 11, fields: { credential: "hash", sampleRate: "u32" } },
-  /** By the round's leader: the beacon's proof. workers are assigned a unit each, in this order. */
-  RoundOpened: { id: 12, fields: { round: "u32", proof: "vrf", workers: "hashes" } },
-  /** By anyone once the leader is late: the beacon falls back, the leader pays. */
-  RoundSkipped: { id: 13, fields: { round: "u32", workers: "hashes" } },
+  /**
+   * By the round's leader: the beacon's proof. workers are assigned a unit each, in this order; shards: the part of the data
+   * that each of them reads, a byte a worker.
+   */
+  RoundOpened: { id: 12, fields: { round: "u32", proof: "vrf", workers: "hashes", shards: "bytes" } },
+  /**
+   * By anyone once the leader is late: the beacon falls back, the leader pays. By the sequencer at once where the leader is
+   * not among the workers, as it is lost to the run; then it pays nothing.
+   */
+  RoundSkipped: { id: 13, fields: { round: "u32", workers: "hashes", shards: "bytes" } },
   /** commitment = SHA-256("gradmesh-commit" ‖ ledger id ‖ round u32 ‖ author ‖ root ‖ before ‖ after ‖ contribution ‖ salt). */
   WorkCommitted: { id: 14, fields: { round: "u32", commitment: "hash" } },
   /**
    * root: of the tree over the unit's states (lib/verify/unit.ts); before and after: the digests of the first and the last
-   * state; contribution: of what is sent to the others, as they decode it.
+   * state, and what they are made of beside the round's parameters (lib/verify/state.ts): the inner state before, the
+   * parameters and the inner state after; contribution: of what is sent to the others, as they decode it.
    */
   WorkRevealed: {
     id: 15,
@@ -96,6 +117,9 @@ export const eventKinds = {
       root: "hash",
       before: "hash",
       after: "hash",
+      inner: "hash",
+      parametersAfter: "hash",
+      innerAfter: "hash",
       contribution: "hash",
       salt: "salt",
     },
@@ -122,7 +146,10 @@ export const eventKinds = {
       salt: "salt",
     },
   },
-  /** By anyone with the challenger's capability, until the unit's lock ends: this transition of the unit is wrong. */
+  /**
+   * By anyone with the challenger's capability, until the unit's lock ends: this transition of the unit is wrong. Transition 0 of the
+   * sequencer is the aggregate of a closed round; its dispute begins with TraceOpened (path empty).
+   */
   DisputeOpened: { id: 19, fields: { round: "u32", worker: "account", transition: "u32" } },
   /** By the worker: the children of the tree's node at hand. */
   Split: { id: 20, fields: { dispute: "u32", children: "hashes" } },
@@ -138,14 +165,23 @@ export const eventKinds = {
   },
   /** By the referee: it ran the one operator. winner: 0 worker, 1 challenger. evidence: digest of its report. */
   Settled: { id: 23, fields: { dispute: "u32", winner: "u8", operator: "u32", evidence: "hash" } },
-  /** By the submitter, before the round's reveals: digest of a planted bad unit; and afterwards what it was. */
+  /**
+   * By the submitter, before the round's reveals: digest of a planted bad unit; and after the verdicts what it was. path: shows
+   * that the unit's leaf after the transition is the hash of the salt (lib/ledger/rules/forced.ts), which no step comes to.
+   */
   ForcedErrorCommitted: { id: 24, fields: { round: "u32", commitment: "hash" } },
   ForcedErrorRevealed: {
     id: 25,
-    fields: { round: "u32", worker: "account", transition: "u32", salt: "salt" },
+    fields: { round: "u32", worker: "account", transition: "u32", salt: "salt", path: "hashes" },
   },
-  /** By the sequencer: the round's aggregate is applied; resultDigest: of the aggregate, aggregated: who is in it. */
-  RoundClosed: { id: 26, fields: { round: "u32", result: "hash", state: "hash", aggregated: "hashes" } },
+  /**
+   * By the sequencer: the round's aggregate is applied. result: of the aggregate; state: of all that members share;
+   * parameters: those that the next round begins with; aggregated: whose work is in it.
+   */
+  RoundClosed: {
+    id: 26,
+    fields: { round: "u32", result: "hash", state: "hash", parameters: "hash", aggregated: "hashes" },
+  },
   /** By the sequencer: the account is out of the run. evidence: digest of what shows why; reason in words. */
   Ejected: { id: 27, fields: { account: "account", evidence: "hash", reason: "text" } },
   /** Both are whole records of the same author and nonce (or, of the sequencer's, two heads of one number). */
@@ -194,7 +230,10 @@ export const capabilityBits = {
 } as const;
 export type Capability = keyof typeof capabilityBits;
 
-/** An event as its author signs it; the nonce is one more than that of the author's last event, from 1. */
+/**
+ * An event as its author signs it. Nonces of an author grow, from 1, and may leave some out: each is signed once only, so the
+ * author of an event that is refused takes a larger one for the next.
+ */
 export interface SignedEvent {
   readonly author: Account;
   readonly nonce: bigint;

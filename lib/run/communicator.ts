@@ -1,8 +1,16 @@
 /** A run's communicator: collectives over the bulk links of one live view, counted, numbered, and ended with the view. */
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
-import type { AllReduceCall, Communicator, GatherWordsCall, MixCall } from "../engine/communicator.js";
+import type {
+  AllReduceCall,
+  Communicator,
+  GatherAllCall,
+  Gathered,
+  GatherWordsCall,
+  MixCall,
+} from "../engine/communicator.js";
 import type { LiveView } from "../group/member.js";
 import type { CallOptions, ReduceReport, Reducer } from "../reduce/calls.js";
+import { expectFiniteRows, packWires, rowsOf, unpackWires } from "../reduce/gather-wires.js";
 import type { StrategyView } from "../strategy/strategy.js";
 import type { RunConfig } from "./config.js";
 import type { OperationNumbers } from "./operations.js";
@@ -17,6 +25,8 @@ export interface CommunicatorOptions {
   readonly reducing: RoundReduce;
   readonly numbers: OperationNumbers;
   readonly network: Pick<RunConfig["network"], "roundLimitMs" | "segmentElements">;
+  /** As Communicator.inspect; absent: nothing is looked at. */
+  readonly inspect?: (gathered: Gathered) => Promise<void>;
   /** Called before a collective begins, with its number; and after it ended, with the steps it took. */
   readonly began?: (operation: number) => void;
   readonly ended?: (steps: number) => void;
@@ -78,6 +88,27 @@ export class LiveCommunicator implements Communicator {
     return this.#run(slot, (options) => this.#options.reducer.allGather({ ...options, ...words }));
   }
 
+  gatherAll(call: GatherAllCall): Promise<ReduceReport> {
+    return this.#run(call.slot, async (options) => {
+      const peerIds = this.view.members.map(({ peerId }) => peerId);
+      const { own, all } = await packWires(call, this.rank, peerIds.length);
+      const wires = { codec: "fp32", input: own, output: all };
+      const report = await this.#options.reducer.allGather({ ...options, ...wires });
+      await unpackWires(call, all);
+      await expectFiniteRows(rowsOf(call.output, call.input.length), peerIds);
+      return report;
+    });
+  }
+
+  /** What it throws counts as the network's failure: the members vote on whom the round goes on without. */
+  async inspect(gathered: Gathered): Promise<void> {
+    try {
+      await this.#options.inspect?.(gathered);
+    } catch (cause) {
+      throw this.#fail(asGradmeshError(cause));
+    }
+  }
+
   /** The members' votes decide whether all are done; a peer may wait for slower ones as long as a round may take. */
   #callOptions(operation: number): CallOptions {
     const { live, network } = this.#options;
@@ -120,12 +151,17 @@ export class LiveCommunicator implements Communicator {
     } catch (cause) {
       const error = asGradmeshError(cause);
       this.traffic.bytesSent += error.detail.bytesSent ?? 0;
-      // Those that end because the rest of the round did tell nothing new.
-      if (!this.#stop.signal.aborted) this.#failure = error;
-      this.#stop.abort(error);
-      throw error;
+      throw this.#fail(error);
     } finally {
       ended?.(steps);
     }
+  }
+
+  /** Ends the round's other collectives. */
+  #fail(error: GradmeshError): GradmeshError {
+    // Those that end because the rest of the round did tell nothing new.
+    if (!this.#stop.signal.aborted) this.#failure = error;
+    this.#stop.abort(error);
+    return error;
   }
 }

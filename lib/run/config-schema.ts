@@ -89,6 +89,32 @@ const network = z.strictObject({
   operationLimitMs: milliseconds(120_000, "time for one collective"),
 });
 
+const units = (value: number, meaning: string) => integer(0, Number.MAX_SAFE_INTEGER, value, meaning);
+const rate = (least: number, value: number, meaning: string) =>
+  z.number().min(least).max(1).default(value).describe(meaning);
+
+const trust = z.strictObject({
+  verify: z
+    .boolean()
+    .default(false)
+    .describe(
+      "whether every peer commits to its inner steps and others replay some of them before they count (docs/trust-submitter.md)",
+    ),
+  rate: rate(0.000_001, 0.05, "share of all inner steps that a verifier replays, as in 0.05 for 5 %"),
+  verifiers: integer(1, 8, 1, "verifiers of each step that is checked, drawn by stake"),
+  stake: units(1000, "units that a peer must have at stake before its contributions count"),
+  grant: units(
+    2000,
+    "units that the run gives a peer that passes the entry check, to be staked and for bonds",
+  ),
+  reward: units(600, "units paid for a round in which every peer's work is accepted"),
+  slash: rate(0, 1, "part of its stake that a proven offender loses"),
+  bond: units(100, "units that accuser and accused each lay down in a dispute"),
+  limitMs: milliseconds(60_000, "time for each part of a round's verification; who is late loses by it"),
+  moveLimitMs: milliseconds(30_000, "time for one move in a dispute; who is late loses it"),
+  lockMs: milliseconds(600_000, "time after its acceptance in which work can still be disputed"),
+});
+
 const checkpoint = z.strictObject({
   everyRounds: integer(0, 1_000_000, 5, "rounds between checkpoints; 0: never"),
   keep: integer(1, 1_000_000, 2, "newest checkpoints of each peer that stay on the disk"),
@@ -104,6 +130,7 @@ export const configSchema = z.strictObject({
   trainer: trainer.prefault({}),
   strategy: strategySchema.prefault({}),
   network: network.prefault({}),
+  trust: trust.prefault({}),
   checkpoint: checkpoint.prefault({}),
 });
 

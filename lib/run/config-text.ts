@@ -1,4 +1,7 @@
-/** Where a config's text stops being JSON. */
+/** Reads a config's file; where its text stops being JSON, says so. */
+import { readFile } from "node:fs/promises";
+import { ioError } from "../base/atomic-file.js";
+import { GradmeshError } from "../base/errors.js";
 
 function parseMessage(text: string): string | null {
   try {
@@ -33,4 +36,21 @@ export function syntaxProblem(text: string, error: unknown): string {
   const before = text.slice(0, errorPosition(text, message)).split("\n");
   const short = message.replace(/ in JSON at position.*$| at position.*$|, .* is not valid JSON$/s, "");
   return `:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${short}`;
+}
+
+/** @throws ERR_CONFIG when there is no such file, or with line and column of a syntax error; ERR_IO when it cannot be read. */
+export async function readConfig(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new GradmeshError("ERR_CONFIG", `${path}: there is no such file`, { cause: error });
+    throw ioError("read", path, error);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new GradmeshError("ERR_CONFIG", `${path}${syntaxProblem(text, cause)}`, { cause });
+  }
 }

@@ -1,14 +1,14 @@
 /** Reads and validates the run's config whole: one error lists every problem with the value and what is allowed. */
-import { readFile } from "node:fs/promises";
 import type { z } from "zod";
-import { ioError } from "../base/atomic-file.js";
 import { canonicalDigest, canonicalJson } from "../base/canonical-json.js";
 import { closestName } from "../base/closest-name.js";
 import { GradmeshError } from "../base/errors.js";
 import { createStrategies, describeStrategies, roundSteps } from "../strategy/registry.js";
+import { impossible } from "../strategy/robust.js";
 import { type ConfigKey, configSchema, describeConfig, type RunConfig } from "./config-schema.js";
-import { syntaxProblem } from "./config-text.js";
+import { readConfig } from "./config-text.js";
 import { OperationNumbers } from "./operations.js";
+import { unverifiable } from "./trust/verifiable.js";
 
 export { type ConfigKey, describeConfig, type RunConfig } from "./config-schema.js";
 
@@ -33,6 +33,39 @@ const crossRules: readonly CrossRule[] = [
         ? null
         : `rounds: ${rounds}; allowed: at most ${most} with this strategy, whose collectives are numbered`;
     },
+  },
+  {
+    keys: ["peersMin", "peersMax", "strategy"],
+    check: ({ peersMin, peersMax, strategy }) => {
+      for (const { recipe } of createStrategies(strategy)) {
+        if (recipe.aggregate.kind !== "robust") continue;
+        for (const [key, members] of [["peersMin", peersMin] as const, ["peersMax", peersMax] as const]) {
+          const why = impossible(recipe.aggregate, members);
+          if (why !== null) return `${key}: ${members}; a round may have so many members, and ${why}`;
+        }
+      }
+      return null;
+    },
+  },
+  {
+    keys: ["trust", "strategy", "network.slowLimitMs", "network.onLoss"],
+    check: ({ trust, strategy, network: { slowLimitMs, onLoss } }) => {
+      if (!trust.verify) return null;
+      const why = unverifiable(createStrategies(strategy));
+      if (why !== null) return `trust.verify: true; it cannot be verified: ${why}`;
+      if (slowLimitMs !== 0)
+        return `network.slowLimitMs: ${slowLimitMs}; allowed with trust.verify: 0, since work that goes into a later round was not committed to in it`;
+      if (onLoss !== "exact")
+        return `network.onLoss: "${onLoss}"; allowed with trust.verify: "exact", since every contribution is compared with its commitment`;
+      return null;
+    },
+  },
+  {
+    keys: ["trust"],
+    check: ({ trust: { verify, stake, grant, bond } }) =>
+      verify && grant > 0 && grant < stake + bond
+        ? `trust.grant: ${grant}; allowed: 0 (accounts are funded otherwise), or at least stake and bond, ${stake + bond}`
+        : null,
   },
   {
     keys: ["network.silenceLimitMs", "network.operationLimitMs"],
@@ -149,21 +182,7 @@ export function parseConfig(value: unknown, source = "config"): RunConfig {
 
 /** @throws ERR_CONFIG with line and column of a syntax error, or every problem; ERR_IO when it cannot be read. */
 export async function loadConfig(path: string): Promise<RunConfig> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new GradmeshError("ERR_CONFIG", `${path}: there is no such file`, { cause: error });
-    throw ioError("read", path, error);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new GradmeshError("ERR_CONFIG", `${path}${syntaxProblem(text, cause)}`, { cause });
-  }
-  return parseConfig(value, path);
+  return parseConfig(await readConfig(path), path);
 }
 
 /**
@@ -175,7 +194,7 @@ export function runRecipe(config: RunConfig, fingerprint: string): string {
   const { seed, rounds, peersMin, peersMax, strategy } = config;
   const { encryption, segmentElements, onLoss } = config.network;
   return canonicalDigest({
-    format: "gradmesh-recipe-3",
+    format: "gradmesh-recipe-4",
     seed,
     rounds,
     peersMin,
@@ -185,5 +204,7 @@ export function runRecipe(config: RunConfig, fingerprint: string): string {
     recipes: createStrategies(strategy).map(({ recipe }) => recipe),
     trainer: { module: config.trainer.module, fingerprint },
     network: { encryption, segmentElements, onLoss },
+    // Runs without verification keep the recipe that they had.
+    ...(config.trust.verify ? { trust: config.trust } : {}),
   });
 }

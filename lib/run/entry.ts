@@ -2,6 +2,7 @@
 import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
 import { parseTicket } from "../peer/ticket.js";
 import { checkDevice } from "../tensor/device.js";
+import type { CheatPlan } from "./cheat.js";
 import { parseConfig, type RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
 import type { FaultPlan } from "./fault.js";
@@ -33,6 +34,8 @@ export interface LocalChoices {
   signal?: AbortSignal;
   /** For tests: a signal to this process in the middle of an all-reduce. */
   fault?: FaultPlan;
+  /** For tests and the demo: work that this peer does not do. */
+  cheat?: CheatPlan;
 }
 
 /** Loopback suffices where the run's first peer is only on loopback; elsewhere others must reach this machine. */
@@ -76,6 +79,7 @@ function peerOptions(choices: LocalChoices, defaults: Defaults) {
     }),
     checkpoint: choices.checkpoint ?? null,
     fault: choices.fault ?? null,
+    cheat: choices.cheat ?? null,
     emit: choices.onEvent ?? (() => {}),
     signal: choices.signal ?? new AbortController().signal,
   };

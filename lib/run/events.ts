@@ -102,6 +102,39 @@ export type RunEvent =
       /** Of all that a joining peer is sent: the same on all members, but where the method lets them differ. */
       stateDigest: string;
     }
+  /** Of a verified run: all that this round's members did was committed to, and what was drawn of it is right. */
+  | {
+      type: "verified";
+      peer: string;
+      round: number;
+      /** Steps of others that this peer replayed. */
+      checks: number;
+      /** Hashing and keeping its own states; showing them to verifiers; replaying others'; waiting for others. */
+      seconds: { commit: number; serve: number; replay: number; wait: number };
+    }
+  /** This peer replayed a transition of another's work: from 1 to the steps of a round, and one for what is sent. */
+  | {
+      type: "checked";
+      peer: string;
+      round: number;
+      worker: string;
+      transition: number;
+      verdict: "accept" | "soft" | "hard";
+      reason: string;
+      seconds: number;
+    }
+  /** The run's ledger: what happened to a peer's stake, rewards or place, in words; of the first peer alone. */
+  | {
+      type: "ledger";
+      peer: string;
+      /** Number of the record. */
+      seq: number;
+      what: "disputed" | "settled" | "slashed" | "ejected" | "rejected" | "accepted" | "paid";
+      subject: string;
+      round: number | null;
+      amount: string | null;
+      reason: string;
+    }
   | { type: "membership"; change: MembershipChange; subject: string; reason: string; epoch: number }
   | { type: "checkpoint"; peer: string; round: number; path: string }
   /** Something went wrong that the peer can do without; it goes on. */

@@ -15,6 +15,7 @@ import { OperationNumbers } from "./operations.js";
 import type { Replica } from "./replica.js";
 import { RoundReduce } from "./round-reduce.js";
 import { StateTransfer } from "./state-transfer.js";
+import type { TrustPeer } from "./trust/trust-peer.js";
 
 /** What the current round has cost so far. */
 export interface RoundAccount {
@@ -54,6 +55,8 @@ export interface ExchangeOptions {
   /** Measures the links while this does not need them. */
   prober: Prober;
   fault: FaultPlan | null;
+  /** Of a verified run: what is committed, checked and compared in each round; else null. */
+  trust: TrustPeer | null;
   emit: EventSink;
 }
 
@@ -102,8 +105,22 @@ export class Exchange {
         `this peer is at round ${replica.standing.round}, and the view of epoch ${view.epoch} is of round ${view.round}`,
       );
     if (view.sync?.source === self) await this.#sendState(view);
+    if (!(await this.#agree(view, (trust) => trust.rounds.open(view)))) return;
     await this.#train(view);
+    if (!(await this.#agree(view, (trust) => trust.rounds.clear(view, replica)))) return;
     if (!view.signal.aborted) await this.#exchange(view);
+  }
+
+  /** A part of a verified round; false where the view became void meanwhile. Of other runs there is nothing to agree on. */
+  async #agree(view: LiveView, part: (trust: TrustPeer) => Promise<void>): Promise<boolean> {
+    const { trust } = this.#options;
+    if (trust === null) return true;
+    try {
+      await part(trust);
+    } catch (error) {
+      if (!view.signal.aborted) throw error;
+    }
+    return !view.signal.aborted;
   }
 
   /**
@@ -178,7 +195,7 @@ export class Exchange {
   }
 
   #communicator(live: LiveView): LiveCommunicator {
-    const { replica, reducer, network, self, seed, rounds } = this.#options;
+    const { replica, reducer, network, self, seed, rounds, trust } = this.#options;
     const { epoch, members } = live;
     // The engine knows what was measured.
     const view: StrategyView = {
@@ -197,6 +214,7 @@ export class Exchange {
       reducing: this.#reducing,
       numbers: this.#numbers,
       network,
+      ...(trust === null ? {} : { inspect: (gathered) => trust.rounds.inspect(live, gathered) }),
       began: (operation) => {
         this.#useLinks();
         this.#fault?.began(operation);

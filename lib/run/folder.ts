@@ -32,6 +32,10 @@ export class PeerFolder {
   get checkpoints(): string {
     return join(this.path, "checkpoints");
   }
+  /** This peer's copy of a verified run's ledger. */
+  ledger(runId: string): string {
+    return join(this.path, `ledger-${runId}.sqlite`);
+  }
   journal(runId: string): string {
     return join(this.path, `journal-${runId}.sqlite`);
   }

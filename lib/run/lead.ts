@@ -11,11 +11,15 @@ import { GROUP_PROTOCOL } from "../group/messages.js";
 import { type Charter, defaultRunSettings, type RunRecord } from "../group/record.js";
 import type { Channel } from "../peer/channel.js";
 import type { Host } from "../peer/host.js";
+import type { Identity } from "../peer/identity.js";
 import { channelPair } from "../peer/memory-channel.js";
 import { formatTicket, SECRET_BYTES } from "../peer/ticket.js";
 import { type RunConfig, runRecipe } from "./config.js";
 import type { PeerFolder } from "./folder.js";
-import { runFingerprint } from "./replica.js";
+import { freshDigests, runFingerprint } from "./replica.js";
+import { LEDGER_PROTOCOL, LedgerServer } from "./trust/ledger-protocol.js";
+import { termsOf } from "./trust/terms.js";
+import { foundLedger, type TrustLead } from "./trust/trust-lead.js";
 
 /** Beats a peer may miss before it counts as silent. */
 const BEATS_PER_SILENCE = 5;
@@ -32,6 +36,7 @@ function charterOf(
   recipe: string,
   config: RunConfig,
   from: CheckpointManifest | null,
+  ledgerId: string | null,
 ): Charter {
   const { network, rounds, peersMin, peersMax } = config;
   return {
@@ -51,6 +56,7 @@ function charterOf(
       syncLimitMs: network.operationLimitMs,
       recoverLimitMs: network.recoverLimitMs,
     },
+    ledgerId,
     start: { round: from?.round ?? 0, stateDigest: from?.stateDigest ?? null },
   };
 }
@@ -62,6 +68,7 @@ function charterOf(
  */
 export async function openRun(
   folder: PeerFolder,
+  identity: Identity,
   config: RunConfig,
   from: CheckpointManifest | null,
 ): Promise<Journal> {
@@ -82,9 +89,15 @@ export async function openRun(
   }
   if (from === null) await refuseUsedFolder(folder);
   const runId = newRunId(recipe);
+  const firstRound = from?.round ?? 0;
+  const found = async () => {
+    const fresh = await freshDigests(config, process.cwd());
+    return foundLedger(folder.ledger(runId), identity, termsOf(config, recipe, firstRound, fresh));
+  };
+  const ledgerId = config.trust.verify ? await found() : null;
   const journal = createJournal(
     folder.journal(runId),
-    charterOf(runId, recipe, config, from),
+    charterOf(runId, recipe, config, from, ledgerId),
     randomBytes(SECRET_BYTES).toString("base64url"),
   );
   const members = from?.members ?? [];
@@ -107,6 +120,8 @@ async function refuseUsedFolder(folder: PeerFolder): Promise<void> {
 
 export interface Lead {
   readonly ticket: string;
+  /** Of a verified run. */
+  readonly trust: TrustLead | null;
   readonly record: RunRecord;
   /** A channel of the first peer to its own coordinator. */
   connect(): Channel;
@@ -114,13 +129,46 @@ export interface Lead {
   close(): Promise<boolean>;
 }
 
-/**
- * Hosts the coordinator of the journal's run on this peer's host.
- * @param onFailure called when it can lead no longer: its journal cannot be written.
- */
-export async function lead(journal: Journal, host: Host, onFailure: (error: unknown) => void): Promise<Lead> {
-  const coordinator: CoordinatorHost = createCoordinatorHost({ journal, clock: systemClock });
+/** Whoever the coordinator has let in may follow the ledger and submit to it. */
+async function serveLedger(
+  trust: TrustLead,
+  coordinator: CoordinatorHost,
+  host: Host,
+): Promise<LedgerServer> {
+  trust.bind(coordinator);
+  const server = new LedgerServer({
+    sequencer: trust.served,
+    isMember: (peer) => coordinator.state.peers.has(peer),
+    clock: systemClock,
+  });
+  await host.handle(LEDGER_PROTOCOL, (channel) => server.serve(channel));
+  return server;
+}
+
+export interface LeadOptions {
+  readonly journal: Journal;
+  readonly host: Host;
+  /** Of a verified run; closed with the lead. */
+  readonly trust: TrustLead | null;
+  /** It can lead no longer: its journal or ledger cannot be written. */
+  onFailure(error: unknown): void;
+}
+
+/** Hosts the coordinator of the journal's run on this peer's host, and a verified run's ledger. */
+export async function lead({ journal, host, trust, onFailure }: LeadOptions): Promise<Lead> {
+  const coordinator: CoordinatorHost = createCoordinatorHost({
+    journal,
+    clock: systemClock,
+    ...(trust === null
+      ? {}
+      : {
+          admission: (peer) => trust.admission(peer),
+          onNotice: (notice) => trust.onNotice(notice),
+          onDiverged: (found) => trust.onDiverged(found),
+        }),
+  });
   coordinator.ended.catch(onFailure);
+  const ledgers = trust === null ? null : await serveLedger(trust, coordinator, host);
   // Members of a run that had ended before this process led it; they come to hear of the end.
   const { record, charter } = journal;
   const untold = new Set(record.ended === null ? [] : record.members);
@@ -131,6 +179,7 @@ export async function lead(journal: Journal, host: Host, onFailure: (error: unkn
     coordinator.serve(channel);
   });
   return {
+    trust,
     ticket: formatTicket({
       runId: journal.charter.runId,
       peerId: host.peerId,
@@ -151,6 +200,8 @@ export async function lead(journal: Journal, host: Host, onFailure: (error: unkn
       const waiting = () => coordinator.state.peers.size > 0 || untold.size > 0;
       while (ended && waiting() && systemClock.now() < until) await systemClock.sleep(20);
       await coordinator.close();
+      await ledgers?.close();
+      await trust?.close();
       journal.close();
       return ended;
     },

@@ -4,16 +4,25 @@ import { asGradmeshError, type ErrorCode, errorCodes, GradmeshError } from "../b
 import type { LoadedCheckpoint } from "../checkpoint/checkpoint.js";
 import { createMember, type LiveView, type Member, type MemberMessage } from "../group/member.js";
 import { type Commit, GROUP_PROTOCOL, type Notice, type Welcome } from "../group/messages.js";
+import { Follower } from "../ledger/follower.js";
+import { runRules } from "../ledger/rules/apply.js";
 import { native } from "../native/load.js";
 import { createHost, type Host } from "../peer/host.js";
-import { loadIdentity } from "../peer/identity.js";
+import { type Identity, loadIdentity } from "../peer/identity.js";
 import { parseTicket } from "../peer/ticket.js";
+import { createStrategies } from "../strategy/registry.js";
+import type { CheatPlan } from "./cheat.js";
 import type { RunConfig } from "./config.js";
 import type { EventSink } from "./events.js";
 import type { FaultPlan } from "./fault.js";
 import { type LastRun, PeerFolder } from "./folder.js";
 import { type Lead, lead, openRun } from "./lead.js";
+import { createTrainer } from "./replica.js";
 import { type LocalOptions, Training } from "./training.js";
+import { entryDigest } from "./trust/entry.js";
+import { LEDGER_PROTOCOL, LedgerClient } from "./trust/ledger-protocol.js";
+import type { RunLedger } from "./trust/run-ledger.js";
+import { TrustLead } from "./trust/trust-lead.js";
 
 export interface PeerOptions {
   /** Key, journal and checkpoints; made when it is not there. */
@@ -26,6 +35,7 @@ export interface PeerOptions {
   listen: { host: string; port: number; advertiseHost: string | null; dialable: boolean };
   checkpoint: LoadedCheckpoint | null;
   fault: FaultPlan | null;
+  cheat: CheatPlan | null;
   emit: EventSink;
   /** Aborts to leave the run at the next boundary; the first peer stops at once, and can be started again. */
   signal: AbortSignal;
@@ -44,8 +54,12 @@ const RECONNECT_LIMIT_MS = 60_000;
 class Peer {
   readonly #options: PeerOptions;
   readonly #folder: PeerFolder;
+  #identity: Identity | null = null;
   #host: Host | null = null;
   #lead: Lead | null = null;
+  /** Of a verified run. */
+  #ledger: RunLedger | null = null;
+  #closeLedger: () => Promise<void> = async () => {};
   #member: Member | null = null;
   #training: Training | null = null;
   #runId = "";
@@ -95,6 +109,7 @@ class Peer {
     await this.#folder.prepare();
     this.#folder.claim();
     const identity = await loadIdentity(this.#folder.identity);
+    this.#identity = identity;
     const last = await this.#folder.last();
     // A restarted peer must be found where it was; a port that was asked for by name goes first.
     const port = listen.port !== 0 ? listen.port : (last?.controlPort ?? 0);
@@ -132,15 +147,62 @@ class Peer {
 
   async #startRun(config: RunConfig) {
     const { checkpoint } = this.#options;
-    const journal = await openRun(this.#folder, config, checkpoint?.manifest ?? null);
+    const manifest = checkpoint?.manifest ?? null;
+    const journal = await openRun(this.#folder, this.#identity!, config, manifest);
     this.#runId = journal.charter.runId;
-    const leading = await lead(journal, this.#host!, (error) => void this.#fail(error));
+    const onFailure = (error: unknown) => void this.#fail(error);
+    const trust = journal.charter.ledgerId === null ? null : await this.#openLedger(config, onFailure);
+    const leading = await lead({ journal, host: this.#host!, trust, onFailure });
     this.#lead = leading;
+    this.#ledger = trust?.ledger ?? null;
     return {
       secret: journal.secret,
       address: "this process",
       connect: async () => leading.connect(),
     };
+  }
+
+  /** Of a verified run that this peer leads. */
+  #openLedger(config: RunConfig, onFailure: (error: unknown) => void): Promise<TrustLead> {
+    const { trust, rounds, trainer } = config;
+    return TrustLead.open({
+      path: this.#folder.ledger(this.#runId),
+      identity: this.#identity!,
+      clock: systemClock,
+      pool: BigInt(trust.reward) * BigInt(rounds),
+      grant: BigInt(trust.grant),
+      emit: this.#options.emit,
+      onFailure,
+      entryOf: async (ledgerId, account) => {
+        const options = { config, shard: 0, threads: trainer.threads, folder: process.cwd() };
+        const replayer = await createTrainer(options, createStrategies(config.strategy));
+        const digest = entryDigest({ ledgerId, account, trainer: replayer, device: "cpu" });
+        return digest.finally(() => replayer.close());
+      },
+    });
+  }
+
+  /** Another peer's way to the ledger of the run that it joins. */
+  #followLedger(ledgerId: string): RunLedger {
+    const { role } = this.#options;
+    const ticket = parseTicket(role.kind === "join" ? role.ticket : "");
+    const identity = this.#identity!;
+    const rules = runRules;
+    const follower = Follower.open({ path: this.#folder.ledger(this.#runId), ledgerId, rules });
+    const client = new LedgerClient({
+      follower,
+      rules,
+      identity,
+      clock: systemClock,
+      random: Math.random,
+      connect: (signal) => this.#host!.connect(ticket, LEDGER_PROTOCOL, signal),
+      onFailure: (error) => void this.#fail(error),
+    });
+    this.#closeLedger = async () => {
+      await client.close();
+      await follower.close();
+    };
+    return client;
   }
 
   #wayTo(text: string) {
@@ -198,7 +260,7 @@ class Peer {
   }
 
   async #welcome(welcome: Welcome): Promise<void> {
-    const { local, checkpoint, fault, emit } = this.#options;
+    const { local, checkpoint, fault, cheat, emit } = this.#options;
     const host = this.#host!;
     const training = await Training.begin(
       {
@@ -209,11 +271,16 @@ class Peer {
         local,
         checkpoint,
         fault,
+        cheat,
         emit,
       },
       welcome,
     );
     this.#training = training;
+    if (welcome.ledgerId !== null) {
+      this.#ledger ??= this.#followLedger(welcome.ledgerId);
+      await training.join(this.#ledger, this.#options.signal);
+    }
     const { replica } = training;
     const peer = host.peerId;
     const { backend } = JSON.parse(native.capabilities()) as { backend: string };
@@ -242,6 +309,8 @@ class Peer {
     await this.#working;
     const training = this.#training!;
     const event = await training.commit(commit);
+    const trust = this.#lead?.trust ?? null;
+    if (trust !== null) trust.applied(commit.round, await training.parametersDigest());
     this.#options.emit(event);
     const { peer, round, trainLoss, validationLoss, bytesSent, seconds } = event;
     this.#member!.applied({
@@ -295,6 +364,7 @@ class Peer {
     await this.#training?.disconnect();
     await this.#working;
     await this.#training?.close();
+    await this.#closeLedger();
     await this.#host?.close();
   }
 }

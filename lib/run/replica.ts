@@ -7,11 +7,13 @@ import { type LoadedCheckpoint, readCheckpoint } from "../checkpoint/checkpoint.
 import { Engine } from "../engine/engine.js";
 import type { Standing } from "../engine/outcome.js";
 import { native } from "../native/load.js";
-import { createStrategies } from "../strategy/registry.js";
+import { createStrategies, roundSteps } from "../strategy/registry.js";
 import type { Strategy } from "../strategy/strategy.js";
 import type { NamedTensor } from "../tensor/layout.js";
 import { loadTrainer } from "../trainer/load.js";
 import type { Trainer } from "../trainer/trainer.js";
+import { partsOf, tensorsOf } from "../verify/state.js";
+import { type CheatPlan, COPIED_SHARD, cheatingTrainer } from "./cheat.js";
 import { checkTrainer } from "./check-trainer.js";
 import type { RunConfig } from "./config.js";
 import { measuredTrainer, type StepWatch } from "./measured-trainer.js";
@@ -24,12 +26,14 @@ export interface ReplicaOptions {
   device?: string;
   /** What a relative trainer module is relative to. */
   folder: string;
+  /** For tests and the demo: the work that is not done. */
+  cheat?: CheatPlan | null;
 }
 
 const nowhere: Standing = { round: -1, stateDigest: null };
 
 /** The config's trainer for a shard. @throws ERR_CONFIG from the trainer; ERR_TRAINER for one that breaks the contract. */
-async function createTrainer(options: ReplicaOptions, strategies: readonly Strategy[]): Promise<Trainer> {
+async function honestTrainer(options: ReplicaOptions, strategies: readonly Strategy[]): Promise<Trainer> {
   const { config, shard, threads, device, folder } = options;
   const { module, options: common } = config.trainer;
   const factory = await loadTrainer(module, folder);
@@ -50,13 +54,42 @@ async function createTrainer(options: ReplicaOptions, strategies: readonly Strat
   return trainer;
 }
 
+/** The trainer of a shard as the run starts it; what a cheat makes of it where the options say so. @throws as Replica.create. */
+export async function createTrainer(
+  options: ReplicaOptions,
+  strategies: readonly Strategy[],
+): Promise<Trainer> {
+  const trainer = await honestTrainer(options, strategies);
+  const { cheat } = options;
+  if (cheat == null) return trainer;
+  const other = await honestTrainer({ ...options, shard: COPIED_SHARD }, strategies);
+  return cheatingTrainer(trainer, cheat, roundSteps(strategies), other);
+}
+
+/** Digests of what a run's trainers begin with: native.digest of the parameters, and of the inner state. */
+export async function freshDigests(
+  config: RunConfig,
+  folder: string,
+): Promise<{ parameters: string; inner: string }> {
+  const trainer = await honestTrainer(
+    { config, shard: 0, threads: 1, folder },
+    createStrategies(config.strategy),
+  );
+  try {
+    const { parameters, inner } = await partsOf(tensorsOf(trainer), 0);
+    return { parameters, inner };
+  } finally {
+    trainer.close();
+  }
+}
+
 /**
  * What must be equal on all peers of a run beside its config: the trainer's model, options and data. Where strategies
  * give shards options of their own, it is that of shard 0.
  */
 export async function runFingerprint(config: RunConfig, folder: string): Promise<string> {
   const strategies = createStrategies(config.strategy);
-  const trainer = await createTrainer({ config, shard: 0, threads: 1, folder }, strategies);
+  const trainer = await honestTrainer({ config, shard: 0, threads: 1, folder }, strategies);
   const { fingerprint } = trainer;
   trainer.close();
   return fingerprint;

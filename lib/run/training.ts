@@ -10,11 +10,14 @@ import { native } from "../native/load.js";
 import type { Host } from "../peer/host.js";
 import { createReducer, type Reducer } from "../reduce/all-reduce.js";
 import { Endpoint } from "../reduce/endpoint.js";
+import type { CheatPlan } from "./cheat.js";
 import { parseConfig, type RunConfig, runRecipe } from "./config.js";
 import type { EventSink, RunEvent } from "./events.js";
 import { Exchange } from "./exchange.js";
 import type { FaultPlan } from "./fault.js";
-import { Replica, runFingerprint } from "./replica.js";
+import { createTrainer, Replica, runFingerprint } from "./replica.js";
+import type { RunLedger } from "./trust/run-ledger.js";
+import { TrustPeer } from "./trust/trust-peer.js";
 
 /** What is each peer's own, and no part of the run's recipe. */
 export interface LocalOptions {
@@ -34,6 +37,8 @@ export interface TrainingOptions {
   local(config: RunConfig): LocalOptions;
   checkpoint: LoadedCheckpoint | null;
   fault: FaultPlan | null;
+  /** For tests and the demo. */
+  cheat: CheatPlan | null;
   emit: EventSink;
 }
 
@@ -49,6 +54,7 @@ export class Training {
   readonly #reducer: Reducer;
   #replica: Replica;
   #exchange: Exchange;
+  #trust: TrustPeer | null = null;
   /** Who has which shard, by the last view. */
   #members: { peerId: string; shard: number }[] = [];
 
@@ -77,7 +83,7 @@ export class Training {
     const { host, checkpoint, runId } = options;
     const config = parseConfig(welcome.config, "the run's config");
     const { network, threads, device } = options.local(config);
-    const own = { threads, device, folder: process.cwd() };
+    const own = { threads, device, folder: process.cwd(), cheat: options.cheat };
     const replica = await Replica.create({ config, shard: welcome.shard, ...own });
     if (checkpoint !== null) await replica.restore(checkpoint);
     else if (welcome.round !== 0) replica.forget();
@@ -95,6 +101,20 @@ export class Training {
     const { streams } = network;
     const links = await createBulkLinks({ host, endpoint, runId, encryption, streams });
     return new Training(options, config, runRecipe(config, fingerprint), replica, endpoint, links);
+  }
+
+  /** Of a verified run, before the first view: passes the entry check and lays down the stake. @throws ERR_LEDGER. */
+  async join(ledger: RunLedger, signal: AbortSignal): Promise<void> {
+    const { host, emit, cheat } = this.#options;
+    const { threads, device } = this.#local;
+    const makeTrainer = (shard: number, own: boolean) =>
+      createTrainer(
+        { config: this.config, shard, threads, device, folder: process.cwd(), cheat: own ? cheat : null },
+        this.#replica.engine.strategies,
+      );
+    const options = { ledger, config: this.config, host, device, threads, makeTrainer, emit, cheat };
+    this.#trust = await TrustPeer.join(options, this.#replica, signal);
+    this.#exchange = this.#newExchange();
   }
 
   get replica(): Replica {
@@ -132,6 +152,7 @@ export class Training {
       self: host.peerId,
       network: this.config.network,
       fault,
+      trust: this.#trust,
       emit,
     });
   }
@@ -139,6 +160,7 @@ export class Training {
   /** Works through one view. @throws as Exchange.run does. */
   async work(view: LiveView): Promise<void> {
     this.#members = view.members.map(({ peerId, shard }) => ({ peerId, shard }));
+    this.#trust?.see(view);
     const own = this.#members.find(({ peerId }) => peerId === this.#options.host.peerId);
     if (own !== undefined && own.shard !== this.#replica.shard) await this.#changeShard(own.shard, view);
     await this.#exchange.run(view);
@@ -149,7 +171,7 @@ export class Training {
     const old = this.#replica;
     await this.#exchange.carryOver(view);
     const { threads, device } = this.#local;
-    const own = { threads, device, folder: process.cwd() };
+    const own = { threads, device, folder: process.cwd(), cheat: this.#options.cheat };
     const replica = await Replica.create({ config: this.config, shard, ...own });
     const { round } = old.standing;
     if (round < 0) replica.forget();
@@ -161,8 +183,14 @@ export class Training {
     }
     replica.engine.inherit(old.engine);
     this.#replica = replica;
+    this.#trust?.attach(replica);
     this.#exchange = this.#newExchange();
     await old.close();
+  }
+
+  /** Of what the next round begins with, right after a commit. */
+  parametersDigest(): Promise<string> {
+    return native.digest([this.#replica.engine.trainer.parameters]);
   }
 
   /** Takes what waited for a commit and evaluates the new state. */
@@ -235,6 +263,7 @@ export class Training {
 
   /** Frees the model, once no work is under way. */
   async close(): Promise<void> {
+    await this.#trust?.close();
     this.#reducer.close();
     await this.#replica.close();
   }

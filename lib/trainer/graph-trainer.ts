@@ -6,6 +6,7 @@ import type { Graph, GraphBuffers, GraphTransfers, Transfer } from "../tensor/gr
 import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
 import { evaluationGraph, gradientGraph, type Model, stepGraph, updateGraph } from "./model.js";
 import { InnerOptimizer, type OptimizerOptions, optimizerSettings } from "./optimizer.js";
+import { GraphStep, type TracedStep } from "./traced-step.js";
 import type { Evaluation, StepContext, StepResult, Trainer, TrainerContext } from "./trainer.js";
 
 /** Buffers by the names that the model's forward pass binds, filled anew for each batch. */
@@ -96,6 +97,7 @@ export class GraphTrainer implements Trainer {
   readonly #step: LazyGraph;
   readonly #gradient: LazyGraph;
   readonly #update: LazyGraph;
+  readonly #traced: () => Graph;
   readonly #evaluation: Graph;
   /** On a GPU: this method's graph mirrors parameters and moments as they are here, or newer. */
   #mirrored: Method | null = null;
@@ -121,6 +123,7 @@ export class GraphTrainer implements Trainer {
     this.#step = new LazyGraph(() => step.build(threads, device));
     this.#gradient = new LazyGraph(() => gradientGraph(model, training.size).build(threads, device));
     this.#update = new LazyGraph(() => updateGraph(model, settings).build(threads, device));
+    this.#traced = () => step.build(threads);
     this.#evaluation = evaluationGraph(model, validation.size).build(threads, device);
     this.fingerprint = canonicalDigest({ identity, graph: graphDigest(step.describe()) });
   }
@@ -165,6 +168,22 @@ export class GraphTrainer implements Trainer {
     await this.#change("update", last, step, () =>
       graph.run(this.#updateBuffers(), signal, { ...state, parameters, gradients: "in" }),
     );
+  }
+
+  trace({ step, draw }: StepContext): TracedStep {
+    this.#expectHere("trace", this.#unfinished ?? "step");
+    this.#step.get(); // Throws where the trainer is closed.
+    this.#data.fillTraining(step, draw);
+    this.#optimizer.setStep(step);
+    this.#mirrored = null;
+    const { moments, constants } = this.#optimizer;
+    const { buffers } = this.#data.training;
+    const state = ["parameters", ...Object.keys(moments)];
+    return new GraphStep(this.#traced(), {
+      buffers: { ...this.#updateBuffers(), ...buffers, loss: this.#loss },
+      given: [...state, ...Object.keys(constants), "schedule", ...Object.keys(buffers)],
+      state,
+    });
   }
 
   /** Refuses a method while the state may be in the mirrors of the other's graph. */

@@ -8,6 +8,7 @@
  * to `innerState` (restores) between steps, never during one.
  */
 import type { NamedTensor, TensorLayout } from "../tensor/layout.js";
+import type { TracedStep } from "./traced-step.js";
 
 export interface TrainerContext {
   /** The run's seed, the same on every peer. An integer from 0 to 2^53 - 1. */
@@ -84,6 +85,12 @@ export interface Trainer {
    * context the two are step(), to the bit. `parameters` are whole when it resolves.
    */
   update?(context: StepContext): Promise<void>;
+  /**
+   * The step of this context as its operators, at the state as it is: what a dispute over a step needs to end at one
+   * operator. Without it a step that is disputed cannot be decided further. The trainer does nothing else until the traced
+   * step is closed.
+   */
+  trace?(context: StepContext): TracedStep;
   /** How much data this shard has, in whatever unit: the weight of its peer in a mean by samples. 1 where absent. */
   readonly samples?: number;
   /** The mean over validation data that is the same on every peer and at every call. */

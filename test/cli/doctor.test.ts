@@ -13,7 +13,7 @@ test("a sound machine passes every check, the golden vectors on each of its back
   );
   const { backends } = JSON.parse(native.capabilities()) as { backends: string[] };
   const golden = checks.filter(({ name }) => name.startsWith("golden"));
-  assert.is(golden.length, 2 * backends.length);
+  assert.is(golden.length, 3 * backends.length);
 });
 
 test("a port that is taken fails, naming it", async () => {

@@ -6,7 +6,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { GradmeshError } from "../../lib/base/errors.js";
 import { createMember, type MemberOptions, type Standing } from "../../lib/group/member.js";
-import type { CoordinatorMessage } from "../../lib/group/messages.js";
+import { type CoordinatorMessage, GROUP_VERSION } from "../../lib/group/messages.js";
 import { channelPair } from "../../lib/peer/memory-channel.js";
 import { idle, Swarm } from "./swarm.js";
 
@@ -24,7 +24,7 @@ test.after.each(async (context) => {
 
 const hello = {
   type: "hello",
-  version: 3,
+  version: GROUP_VERSION,
   dialable: true,
   samples: 1,
   runId: "run",
@@ -90,7 +90,7 @@ const refusals: [string, unknown[], string, RegExp][] = [
     "another version",
     [{ type: "hello", version: 2, new: 1 }],
     "ERR_REFUSED",
-    /speaks version 2 .* the coordinator 3/,
+    /speaks version 2 .* the coordinator 4/,
   ],
   ["no hello first", [{ type: "beat" }], "ERR_PROTOCOL", /beat came before hello/],
   ["bytes", [new Uint8Array(100)], "ERR_PROTOCOL", /does not fit its schema/],

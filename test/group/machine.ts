@@ -37,6 +37,7 @@ export function charterOf(
       recoverLimitMs: 3000,
       ...settings,
     },
+    ledgerId: null,
     start,
   };
 }
@@ -118,7 +119,7 @@ export class Machine {
     const { round } = this.state.record;
     const hello: Omit<Hello, "secret"> = {
       type: "hello",
-      version: 3,
+      version: 4,
       runId: "run",
       recipeDigest: "recipe",
       addresses: [`/at/${peer}`],

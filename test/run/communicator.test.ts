@@ -166,6 +166,39 @@ test("what this peer ends itself is no failure of the network", async () => {
   assert.is(over.failure, null);
 });
 
+test("contributions that are not finite, or that an inspection refuses, are failures that name peers", async () => {
+  const members = ["me", "other"].map((peerId, shard) => ({ peerId, shard, samples: 1 }));
+  const gathers = (row: readonly number[], inspect?: () => Promise<void>) =>
+    communicatorOf(async () => nothingSent, {
+      view: { epoch: 1, members, seed: 1, measures: {} },
+      reducer: {
+        mix: async () => assert.unreachable() as never,
+        allGather: async ({ input, output }: { input: Float32Array; output: Float32Array }) => {
+          output.set(input);
+          output.set(row, 2);
+          return { ...nothingSent, bytesSent: 8 };
+        },
+      } as never,
+      ...(inspect === undefined ? {} : { inspect }),
+    }).over;
+  const key = { seed: 1, step: 0 };
+  const call = { slot: 0, codec: "fp32", key, coders: [0, 1], input: Float32Array.of(1, 2) };
+  const output = new Float32Array(4);
+  const sound = gathers([3, 4]);
+  await sound.gatherAll({ ...call, output });
+  assert.equal([...output], [1, 2, 3, 4]);
+  assert.is(sound.traffic.bytesSent, 8);
+  await sound.inspect({ slot: 0, contributions: [] });
+  assert.is(sound.failure, null);
+  const infinite = gathers([3, Number.POSITIVE_INFINITY]);
+  assert.is((await failure(infinite.gatherAll({ ...call, output }))).code, "ERR_DIVERGED");
+  assert.equal(infinite.failure?.detail.peers, ["other"]);
+  const caught = new GradmeshError("ERR_PROOF", "not what it committed to", { detail: { peers: ["other"] } });
+  const inspected = gathers([3, 4], () => Promise.reject(caught));
+  assert.is((await failure(inspected.inspect({ slot: 0, contributions: [] }))).code, "ERR_PROOF");
+  assert.is(inspected.failure, caught);
+});
+
 test("a slot beyond what a round may have is refused before anything is sent", async () => {
   const { over } = communicatorOf(async () => assert.unreachable() as never);
   assert.is((await failure(over.allReduce({ ...plainCall, slot: 1e6 }))).code, "ERR_INTERNAL");

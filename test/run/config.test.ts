@@ -40,7 +40,7 @@ test("an empty config is whole, and its defaults are the described ones", () => 
 
 test("every key is described, with its default, what is allowed, and its meaning", () => {
   const rows = describeConfig();
-  assert.is(rows.length, 29);
+  assert.is(rows.length, 40);
   for (const { key, allowed, meaning, default: value } of rows) {
     assert.ok(value !== undefined && meaning.length > 10, key);
     assert.not.match(allowed, /undefined/);
@@ -102,6 +102,10 @@ test("single mistakes", () => {
     [{ trainer: { options: { hook: () => 1 } } }, /trainer.options.hook: JSON cannot hold a function/],
     [{ trainer: { options: { when: new Date(0) } } }, /trainer.options.when: must be a plain object/],
     [{ trainer: { options: [1] } }, /trainer.options: \[1\]; allowed: an object/],
+    [
+      { peersMin: 4, strategy: { aggregate: { rule: "krum", faulty: 1 } } },
+      /peersMin: 4; a round may have so many members, and the rule "krum" with faulty f = 1 needs n >= 2f \+ 3, that is 5/,
+    ],
     [{ strategy: { collective: "broadcast" } }, /collective: "broadcast"; allowed: "auto", "ring"/],
     [
       { strategy: { collective: "halving_doubling" } },

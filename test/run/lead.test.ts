@@ -3,6 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { GradmeshError } from "../../lib/base/errors.js";
 import type { Journal } from "../../lib/group/journal.js";
+import { GROUP_VERSION } from "../../lib/group/messages.js";
 import { defaultRunSettings, startRecord } from "../../lib/group/record.js";
 import type { Host } from "../../lib/peer/host.js";
 import { lead } from "../../lib/run/lead.js";
@@ -24,6 +25,7 @@ test("a journal that takes no more ends the lead at once with the journal's erro
     recipeDigest: "recipe",
     config: {},
     settings: defaultRunSettings,
+    ledgerId: null,
     start: { round: 0, stateDigest: null },
   };
   const full = new GradmeshError("ERR_IO", "the disk is full");
@@ -38,12 +40,12 @@ test("a journal that takes no more ends the lead at once with the journal's erro
     close: () => {},
   };
   const { promise: failure, resolve } = Promise.withResolvers<unknown>();
-  const leading = await lead(journal, host, resolve);
+  const leading = await lead({ journal, host, trust: null, onFailure: resolve });
   const channel = leading.connect();
   // Its admission is the first fact.
   await channel.send({
     type: "hello",
-    version: 3,
+    version: GROUP_VERSION,
     runId: "run",
     secret: journal.secret,
     recipeDigest: null,

@@ -61,6 +61,7 @@ export async function createOnePeer(
     network: whole.network,
     prober: { resume() {}, pause() {}, close() {} },
     fault: null,
+    trust: null,
     emit: (event) => void events.push(event),
   });
   return { replica, exchange, events };

@@ -1,14 +1,19 @@
 /** gradmesh demo: the main job end to end, with its report. */
 import { Command } from "commander";
+import { GradmeshError } from "../../base/errors.js";
 import { formatBytes, formatSeconds } from "../../base/format.js";
+import { type CheatersOptions, runCheaters } from "../demo/cheaters.js";
+import type { CheaterReport, CheatersReport } from "../demo/cheaters-report.js";
 import { runDemo } from "../demo/demo.js";
 import type { DemoReport } from "../demo/report.js";
-import { deviceName, interruptSignal, wholeNumber } from "../options.js";
+import { deviceName, interruptSignal, share as shareOption, wholeNumber } from "../options.js";
 import { deviceMeaning } from "../peer-command.js";
 
 interface Flags {
-  peers: number;
-  rounds: number;
+  peers?: number;
+  rounds?: number;
+  cheaters: number;
+  rate: number;
   innerSteps: number;
   data: string;
   seed: number;
@@ -53,19 +58,71 @@ export function reportLines(report: DemoReport, reportPath: string): string[] {
   return lines;
 }
 
+function cheaterLine({ name, cheat, found }: CheaterReport): string {
+  const did = `${name} (${cheat.kind === "skip" ? "leaves out every second step" : "does another's work again"} from round ${cheat.round} on)`;
+  if (found === null)
+    return `${did}: was not found before the run was over; give it more --rounds or a higher --rate`;
+  const { round, verifier, transition, dispute, moves, ruling, record, slashed } = found;
+  return (
+    `${did}: found in round ${round} by ${verifier}, by step ${transition}; dispute ${dispute}, ${moves} moves: ${ruling}; ` +
+    `slashed ${slashed} units and ejected (ledger record ${record})`
+  );
+}
+
+/** The report of a demo with cheaters as lines for a person. */
+export function cheatersLines(report: CheatersReport, reportPath: string): string[] {
+  const { validationLoss: loss, verification: cost, ledger, honest } = report;
+  const digests = Object.values(report.stateDigests);
+  return [
+    "",
+    `${report.peers} peers, ${report.cheaters.length} of them cheaters, ${report.parameters} parameters, ${report.rounds} rounds of ${report.innerSteps} inner steps in ${formatSeconds(report.seconds)}`,
+    ...report.cheaters.map(cheaterLine),
+    `honest peers      ${honest.map(({ name, accepted, earned }) => `${name} ${earned} units for ${accepted} rounds`).join(", ")}`,
+    `validation loss   ${loss.start.toFixed(4)} -> ${loss.end.toFixed(4)}; what was found to be wrong never counted`,
+    `state digests     ${digests.length} of ${digests.length} honest peers equal: ${digests[0]}`,
+    `verification      at a rate of ${percent(cost.rate)}: ${percent(cost.total)} of the time of training (hashing ${percent(cost.commit)}, showing states ${percent(cost.serve)}, replaying ${percent(cost.replay)}); ` +
+      `${formatSeconds(cost.waitSecondsPerRound)} a round of waiting for one another`,
+    `ledger            ${ledger.records} records, ${formatBytes(ledger.bytesPerRound)} a round: ${ledger.path}`,
+    `                  npm run gradmesh -- ledger verify ${ledger.path}`,
+    `                  npm run gradmesh -- reward ${ledger.path}`,
+    `report            ${reportPath}`,
+  ];
+}
+
 /** The round in which a peer is killed: a quarter of the way, and where it comes back: at half. */
 const killRounds = (rounds: number) => ({
   killRound: Math.max(1, Math.floor(rounds / 4)),
   rejoinRound: Math.max(2, Math.floor(rounds / 2)),
 });
 
+async function showCheaters(options: Omit<CheatersOptions, "signal">): Promise<void> {
+  const { peers, cheaters, folder, json } = options;
+  if (cheaters > peers - 2)
+    throw new GradmeshError(
+      "ERR_CONFIG",
+      `--cheaters: ${cheaters}; allowed with ${peers} peers: at most ${peers - 2}, so that an honest peer checks another`,
+    );
+  const report = await runCheaters({ ...options, signal: interruptSignal() });
+  const lines = json
+    ? [JSON.stringify({ type: "report", ...report })]
+    : cheatersLines(report, `${folder}/report.json`);
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
 export function demoCommand(): Command {
   return new Command("demo")
     .description(
       "Trains a small GPT with several peers on this machine, kills one in the middle of an all-reduce, lets it come back, and checks that all end with the same bits.",
     )
-    .option("--peers <n>", "peer processes", wholeNumber(2, 16), 4)
-    .option("--rounds <n>", "outer steps", wholeNumber(4, 100_000), 24)
+    .option("--peers <n>", "peer processes (default: 4; 6 with --cheaters)", wholeNumber(2, 16))
+    .option("--rounds <n>", "outer steps (default: 24)", wholeNumber(4, 100_000))
+    .option(
+      "--cheaters <n>",
+      "instead: a verified run of a smaller GPT in which so many peers do not do their work",
+      wholeNumber(0, 8),
+      0,
+    )
+    .option("--rate <share>", "with --cheaters: share of inner steps that others replay", shareOption, 0.05)
     .option("--inner-steps <n>", "inner AdamW steps a round", wholeNumber(1, 100_000), 20)
     .option("--data <file>", "any UTF-8 text file", "moby-dick")
     .option("--seed <n>", "seed of the run", wholeNumber(0, 2 ** 32 - 1), 1)
@@ -75,10 +132,15 @@ export function demoCommand(): Command {
     .option("--json", "events and the report as JSON lines")
     .action(async (flags: Flags) => {
       const folder = flags.folder ?? `runs/demo-${new Date().toISOString().replace(/\D/g, "").slice(0, 14)}`;
-      const { killRound, rejoinRound } = killRounds(flags.rounds);
+      const rounds = flags.rounds ?? 24;
+      if (flags.cheaters > 0) {
+        await showCheaters({ ...flags, rounds, peers: flags.peers ?? 6, folder, json: flags.json ?? false });
+        return;
+      }
+      const { killRound, rejoinRound } = killRounds(rounds);
       const report = await runDemo({
-        peers: flags.peers,
-        rounds: flags.rounds,
+        peers: flags.peers ?? 4,
+        rounds,
         innerSteps: flags.innerSteps,
         data: flags.data,
         seed: flags.seed,

@@ -15,8 +15,10 @@ interface Capabilities {
 }
 
 interface Golden {
-  cases: { codec?: string; op?: string; elements: number; seed: number; digest: string }[];
+  cases: { codec?: string; op?: string; state?: string; elements: number; seed: number; digest: string }[];
 }
+
+type Kind = "codec" | "op" | "state";
 
 export interface Check {
   name: string;
@@ -42,11 +44,11 @@ function checkBackend(found: Capabilities): Check {
 }
 
 /** Replays the golden vectors of one kind; the digests must be those of the file. */
-async function replay(kind: "codec" | "op", where: string, device: string): Promise<Check> {
+async function replay(kind: Kind, where: string, device: string): Promise<Check> {
   const golden = JSON.parse(await readFile(new URL(`${kind}.json`, vectorsUrl), "utf8")) as Golden;
   const wrong: string[] = [];
-  for (const { codec, op, elements, seed, digest } of golden.cases) {
-    const name = codec ?? op ?? "";
+  for (const { codec, op, state, elements, seed, digest } of golden.cases) {
+    const name = codec ?? op ?? state ?? "";
     if ((await native.goldenRun(kind, name, elements, seed, device)) !== digest)
       wrong.push(`${name}[${elements}]`);
   }
@@ -56,7 +58,7 @@ async function replay(kind: "codec" | "op", where: string, device: string): Prom
 }
 
 /** On every backend this CPU has, and on every GPU. */
-async function replayEverywhere(kind: "codec" | "op", { backends, gpu }: Capabilities): Promise<Check[]> {
+async function replayEverywhere(kind: Kind, { backends, gpu }: Capabilities): Promise<Check[]> {
   const checks: Check[] = [];
   for (const backend of backends) {
     native.backendForce(backend);
@@ -112,6 +114,7 @@ export async function doctorChecks(host: string, controlPort: number, bulkPort: 
     checkEncryption(),
     ...(await replayEverywhere("codec", found)),
     ...(await replayEverywhere("op", found)),
+    ...(await replayEverywhere("state", found)),
     await checkPort("control port", host, controlPort),
     await checkPort("bulk port", host, bulkPort),
   ];

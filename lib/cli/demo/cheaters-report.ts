@@ -1,0 +1,204 @@
+/** What a demo with cheaters came to: from the run's ledger, which anybody can audit, and from the peers' own clocks. */
+import { GradmeshError } from "../../base/errors.js";
+import { audit } from "../../ledger/audit.js";
+import type { Account } from "../../ledger/events.js";
+import { withSource } from "../../ledger/file.js";
+import { runRules } from "../../ledger/rules/apply.js";
+import type { Effect } from "../../ledger/rules/effect.js";
+import type { LedgerState } from "../../ledger/rules/state.js";
+import { accountOfPeerId } from "../../ledger/sign.js";
+import type { CheatPlan } from "../../run/cheat.js";
+import type { TimedEvent } from "../../run/events.js";
+
+/** A cheater, and what became of it; null: it was not found before the run was over. Rounds count from 1. */
+export interface CheaterReport {
+  name: string;
+  cheat: CheatPlan;
+  found: {
+    round: number;
+    /** Who found it, by which step of the round. */
+    verifier: string;
+    transition: number;
+    reason: string;
+    dispute: number;
+    /** Events of the dispute, its opening and the ruling included. */
+    moves: number;
+    ruling: string;
+    /** Number of the ledger's record of it. */
+    record: number;
+    slashed: number;
+  } | null;
+}
+
+export interface HonestReport {
+  name: string;
+  /** Rounds in which its work was accepted, and units earned with it. */
+  accepted: number;
+  earned: number;
+}
+
+export interface CheatersReport {
+  rounds: number;
+  innerSteps: number;
+  peers: number;
+  parameters: number;
+  validationLoss: { start: number; end: number };
+  /** By name; all equal, or the run has failed. */
+  stateDigests: Record<string, string>;
+  cheaters: CheaterReport[];
+  honest: HonestReport[];
+  ledger: { path: string; records: number; bytesPerRound: number };
+  /** Shares of the honest peers' seconds of inner steps. */
+  verification: {
+    rate: number;
+    /** Hashing and keeping states; showing states to verifiers; replaying others' steps. */
+    commit: number;
+    serve: number;
+    replay: number;
+    total: number;
+    /** Seconds a round that a peer waited for others' commitments, states and verdicts. */
+    waitSecondsPerRound: number;
+  };
+  seconds: number;
+}
+
+export interface CheatersInput {
+  events: readonly TimedEvent[];
+  names: ReadonlyMap<string, string>;
+  cheats: ReadonlyMap<string, CheatPlan>;
+  ledgerPath: string;
+  innerSteps: number;
+  rate: number;
+  seconds: number;
+}
+
+type EventOf<Type extends TimedEvent["type"]> = Extract<TimedEvent, { type: Type }>;
+
+const ofType = <Type extends TimedEvent["type"]>(events: readonly TimedEvent[], type: Type) =>
+  events.filter((event): event is EventOf<Type> & TimedEvent => event.type === type);
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+interface Happened extends Effect {
+  readonly record: number;
+}
+
+/** Audits the ledger. @throws ERR_LEDGER where it does not hold. */
+async function readLedger(path: string) {
+  const happened: Happened[] = [];
+  const report = await withSource(path, (source) =>
+    audit<LedgerState, Effect>(source, {
+      rules: runRules,
+      onRecord: ({ seq }, effects) => happened.push(...effects.map((effect) => ({ ...effect, record: seq }))),
+    }),
+  );
+  if (report.fault !== null) throw new GradmeshError("ERR_LEDGER", `${path}: ${report.fault.reason}`);
+  return { happened, state: report.state, records: report.count };
+}
+
+function cheaterReport(
+  { events, names }: CheatersInput,
+  name: string,
+  cheat: CheatPlan,
+  { happened, state }: Awaited<ReturnType<typeof readLedger>>,
+): CheaterReport {
+  const peer = [...names].find(([, known]) => known === name)?.[0];
+  const account = peer === undefined ? "" : accountOfPeerId(peer);
+  const slashed = happened.find((one) => one.type === "slashed" && one.account === account);
+  const dispute = slashed?.dispute === undefined ? undefined : state.disputes.get(slashed.dispute);
+  const settled = happened.find((one) => one.type === "settled" && one.dispute === slashed?.dispute);
+  if (slashed === undefined || dispute === undefined) return { name, cheat, found: null };
+  const { round, transition, challenger, id, moves } = dispute;
+  const checked = ofType(events, "checked").find(
+    (event) => event.worker === peer && event.round === round && event.verdict === "hard",
+  );
+  const found = {
+    round: round + 1,
+    verifier: nameOf(names, challenger),
+    transition,
+    reason: checked?.reason ?? "",
+    dispute: id,
+    moves,
+    ruling: settled?.reason ?? "",
+    record: slashed.record,
+    slashed: Number(slashed.amount ?? 0n),
+  };
+  return { name, cheat, found };
+}
+
+const nameOf = (names: ReadonlyMap<string, string>, account: Account) =>
+  [...names].find(([peer]) => accountOfPeerId(peer) === account)?.[1] ?? account.slice(0, 12);
+
+function honestReports(
+  { names, cheats }: CheatersInput,
+  { happened }: Awaited<ReturnType<typeof readLedger>>,
+): HonestReport[] {
+  return [...names]
+    .filter(([, name]) => !cheats.has(name))
+    .map(([peer, name]) => {
+      const own = happened.filter(
+        ({ type, account }) => type === "accepted" && account === accountOfPeerId(peer),
+      );
+      return { name, accepted: own.length, earned: sum(own.map(({ amount }) => Number(amount ?? 0n))) };
+    })
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+function verificationCost({ events, names, cheats, rate }: CheatersInput): CheatersReport["verification"] {
+  const honest = (event: { peer: string }) => !cheats.has(names.get(event.peer) ?? "");
+  const verified = ofType(events, "verified").filter(honest);
+  const training = sum(
+    ofType(events, "round")
+      .filter(honest)
+      .map(({ seconds }) => seconds.train),
+  );
+  const share = (part: "commit" | "serve" | "replay") =>
+    sum(verified.map(({ seconds }) => seconds[part])) / training;
+  const [commit, serve, replay] = [share("commit"), share("serve"), share("replay")];
+  const waited = sum(verified.map(({ seconds }) => seconds.wait));
+  return {
+    rate,
+    commit,
+    serve,
+    replay,
+    total: commit + serve + replay,
+    waitSecondsPerRound: waited / Math.max(1, verified.length),
+  };
+}
+
+/** @throws ERR_DIVERGED when honest peers end with different bits; ERR_LEDGER; ERR_INTERNAL when one printed no end. */
+export async function makeCheatersReport(input: CheatersInput, ledgerBytes: number): Promise<CheatersReport> {
+  const { events, names, cheats, ledgerPath, innerSteps, seconds } = input;
+  const ends = ofType(events, "ended").filter(({ reason }) => reason === "complete");
+  const honestEnds = ends.filter(({ peer }) => !cheats.has(names.get(peer) ?? ""));
+  const rounds = ofType(events, "round");
+  const last = rounds.toSorted((a, b) => a.round - b.round).at(-1);
+  const [started] = ofType(events, "started");
+  const [evaluated] = ofType(events, "evaluated");
+  if (honestEnds.length < names.size - cheats.size || last === undefined || !started || !evaluated)
+    throw new GradmeshError(
+      "ERR_INTERNAL",
+      `${honestEnds.length} of ${names.size - cheats.size} honest peers finished the run`,
+    );
+  const stateDigests = Object.fromEntries(
+    honestEnds.map(({ peer, stateDigest }) => [names.get(peer)!, stateDigest]),
+  );
+  if (new Set(Object.values(stateDigests)).size !== 1)
+    throw new GradmeshError(
+      "ERR_DIVERGED",
+      `the honest peers do not hold the same bits: ${JSON.stringify(stateDigests)}`,
+    );
+  const ledger = await readLedger(ledgerPath);
+  return {
+    rounds: last.round,
+    innerSteps,
+    peers: names.size,
+    parameters: started.parameters,
+    validationLoss: { start: evaluated.validationLoss, end: last.validationLoss },
+    stateDigests,
+    cheaters: [...cheats].map(([name, cheat]) => cheaterReport(input, name, cheat, ledger)),
+    honest: honestReports(input, ledger),
+    ledger: { path: ledgerPath, records: ledger.records, bytesPerRound: ledgerBytes / last.round },
+    verification: verificationCost(input),
+    seconds,
+  };
+}

@@ -1,0 +1,107 @@
+/** The demo of verified runs: some peers do not do their work, and are found, slashed and ejected; the others are paid. */
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type CheatPlan, cheatKinds } from "../../run/cheat.js";
+import { tinyGpt } from "../../trainer/gpt.js";
+import { createProgress, progressMode, shortPeer } from "../progress.js";
+import { Swarm } from "../swarm.js";
+import { type CheatersReport, makeCheatersReport } from "./cheaters-report.js";
+
+export interface CheatersOptions {
+  peers: number;
+  cheaters: number;
+  rounds: number;
+  innerSteps: number;
+  /** Share of inner steps that are checked. */
+  rate: number;
+  data: string;
+  seed: number;
+  folder: string;
+  json: boolean;
+  signal: AbortSignal;
+}
+
+/** So that rewards can be claimed before the demo is over. */
+const LOCK_MS = 2000;
+
+/** A small GPT, DiLoCo whose contributions everybody sees, and verification. */
+export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: CheatersOptions) {
+  const totalSteps = rounds * innerSteps;
+  return {
+    name: "cheaters",
+    seed,
+    rounds,
+    peersMin: peers,
+    peersMax: peers,
+    trainer: {
+      module: "gpt",
+      options: { ...tinyGpt, data, totalSteps, warmupSteps: Math.min(20, Math.ceil(totalSteps / 10)) },
+    },
+    strategy: { name: "diloco", innerSteps, aggregate: { rule: "mean" } },
+    network: { silenceLimitMs: 5000 },
+    trust: { verify: true, rate, lockMs: LOCK_MS },
+    checkpoint: { everyRounds: 0 },
+  };
+}
+
+/** The last peers cheat, in turns of kind, each from a round of its own in the first third. */
+export function cheatPlans({ peers, cheaters, rounds }: CheatersOptions): Map<string, CheatPlan> {
+  return new Map(
+    Array.from({ length: cheaters }, (_, index) => {
+      const kind = cheatKinds[index % cheatKinds.length]!;
+      const round = 1 + Math.min(index + 2, Math.max(1, Math.floor(rounds / 3)));
+      return [`peer-${peers - cheaters + index}`, { kind, round }];
+    }),
+  );
+}
+
+async function ledgerOf(folder: string): Promise<string> {
+  const name = (await readdir(folder)).find((file) => /^ledger-\w+\.sqlite$/.test(file));
+  return join(folder, name ?? "ledger.sqlite");
+}
+
+/**
+ * Runs it and writes its report to `<folder>/report.json`.
+ * @throws ERR_INTERNAL when an honest peer fails, with its last words; as makeCheatersReport.
+ */
+export async function runCheaters(options: CheatersOptions): Promise<CheatersReport> {
+  const { folder, peers, json, innerSteps, rate } = options;
+  await mkdir(folder, { recursive: true });
+  const configPath = join(folder, "config.json");
+  await writeFile(configPath, `${JSON.stringify(cheatersConfig(options), null, 2)}\n`);
+  const names = new Map<string, string>();
+  const cheats = cheatPlans(options);
+  const progress = createProgress({
+    mode: progressMode(json, process.stdout),
+    peers,
+    nameOf: (peer) => names.get(peer) ?? shortPeer(peer),
+    stream: process.stdout,
+  });
+  // Whoever is ejected ends with the reason.
+  const swarm = new Swarm({ progress, expected: (name, { code }) => cheats.has(name) && code === 1 }, names);
+  const folderOf = (name: string) => join(folder, "peers", name);
+  const startedAt = Date.now();
+  try {
+    swarm.launch("peer-0", ["run", configPath, "--folder", folderOf("peer-0")], (event) => {
+      if (event.type !== "ticket") return;
+      for (let index = 1; index < peers; index++) {
+        const name = `peer-${index}`;
+        const cheat = cheats.get(name);
+        const lie = cheat === undefined ? [] : ["--cheat", `${cheat.kind}:${cheat.round}`];
+        swarm.launch(name, ["join", event.ticket, "--folder", folderOf(name), ...lie]);
+      }
+    });
+    await swarm.finished(options.signal);
+  } finally {
+    progress.close();
+  }
+  const ledgerPath = await ledgerOf(folderOf("peer-0"));
+  const { size } = await stat(ledgerPath);
+  const seconds = (Date.now() - startedAt) / 1000;
+  const report = await makeCheatersReport(
+    { events: swarm.events, names, cheats, ledgerPath, innerSteps, rate, seconds },
+    size,
+  );
+  await writeFile(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  return report;
+}

@@ -1,0 +1,148 @@
+/** How disputes end, and who pays: the loser its bond, and a worker whose work was wrong the slash as well. */
+import type { Effect } from "./effect.js";
+import { accountOf, disputedUnit } from "./lookup.js";
+import { forgo, mature } from "./rewards.js";
+import { distribute, forfeit, slash, takeStake } from "./slash.js";
+import type { Dispute, LedgerState, RoundState, Unit } from "./state.js";
+
+function placeOf(state: LedgerState, dispute: Dispute): { round: RoundState; unit: Unit } {
+  const round = state.rounds.get(dispute.round)!;
+  return { round, unit: disputedUnit(state, round, dispute.worker, dispute.transition)! };
+}
+
+/** The dispute is over: pledges are free again; the unit goes on from where it was if no other is open. */
+function close(
+  state: LedgerState,
+  dispute: Dispute,
+  outcome: NonNullable<Dispute["outcome"]>,
+  unit: Unit,
+): void {
+  dispute.phase = "over";
+  dispute.turn = null;
+  dispute.outcome = outcome;
+  dispute.children = null;
+  accountOf(state, dispute.challenger).pledged -= dispute.challengerPledge;
+  accountOf(state, dispute.worker).pledged -= dispute.workerPledge;
+  unit.openDisputes -= 1;
+  if (unit.openDisputes === 0) unit.status = unit.resume;
+}
+
+function settledEffect(dispute: Dispute, reason: string, now: number): Effect {
+  const { id, round, worker, challenger, transition, outcome } = dispute;
+  const verdict = outcome === "worker" ? "the worker was right" : `the ${outcome} wins`;
+  return {
+    type: "settled",
+    time: now,
+    round,
+    account: worker,
+    other: challenger,
+    transition,
+    dispute: id,
+    reason: `${outcome === "void" ? "nobody wins" : verdict}: ${reason}`,
+  };
+}
+
+/** Nobody wins: the bonds go back. */
+export function endWithout(
+  state: LedgerState,
+  dispute: Dispute,
+  reason: string,
+  now: number,
+  effects: Effect[],
+): void {
+  const { round, unit } = placeOf(state, dispute);
+  close(state, dispute, "void", unit);
+  accountOf(state, dispute.challenger).free += dispute.held;
+  dispute.held = 0n;
+  effects.push(settledEffect(dispute, reason, now));
+  mature(state, round, unit, now, effects);
+}
+
+/** A false accusation: of the challenger's bond the worker gets half, for its trouble, and the pool the rest. */
+export function challengerLoses(
+  state: LedgerState,
+  dispute: Dispute,
+  reason: string,
+  now: number,
+  effects: Effect[],
+): void {
+  const { round, unit } = placeOf(state, dispute);
+  const { challenger, challengerPledge, held, worker } = dispute;
+  close(state, dispute, "worker", unit);
+  const lost = held + takeStake(state, challenger, challengerPledge, now);
+  dispute.held = 0n;
+  accountOf(state, worker).free += lost / 2n;
+  forfeit(state, lost - lost / 2n, challenger);
+  effects.push(settledEffect(dispute, reason, now));
+  effects.push({
+    type: "slashed",
+    time: now,
+    account: challenger,
+    amount: lost,
+    dispute: dispute.id,
+    reason: `accused ${worker} wrongly`,
+  });
+  mature(state, round, unit, now, effects);
+}
+
+/**
+ * The work was wrong, or was not defended. Verifiers who had accepted it are not slashed: a worker that wants to lose can open
+ * a false trace of a right step. They answer for forced errors, which nobody can make up afterwards.
+ */
+export function workerLoses(
+  state: LedgerState,
+  dispute: Dispute,
+  reason: string,
+  now: number,
+  effects: Effect[],
+): void {
+  const { round, unit } = placeOf(state, dispute);
+  const { challenger, worker, workerPledge, held } = dispute;
+  forgo(state, round, unit);
+  unit.resume = "settled";
+  close(state, dispute, "challenger", unit);
+  accountOf(state, challenger).free += held;
+  dispute.held = 0n;
+  const bond = takeStake(state, worker, workerPledge, now);
+  const { own, others } = slash(state, worker, now);
+  const prize = distribute(state, { own: own + bond, others }, worker, challenger);
+  const about = { time: now, round: dispute.round, dispute: dispute.id };
+  effects.push(settledEffect(dispute, reason, now));
+  effects.push({
+    type: "slashed",
+    ...about,
+    account: worker,
+    amount: own + bond + others,
+    other: challenger,
+    reason: `transition ${dispute.transition}: ${reason}`,
+  });
+  effects.push({ type: "rejected", ...about, account: worker, reason: `settled: ${reason}` });
+  if (prize > 0n)
+    effects.push({
+      type: "paid",
+      ...about,
+      account: challenger,
+      amount: prize,
+      reason: `showed ${worker} wrong`,
+    });
+  endOthers(state, dispute, now, effects);
+}
+
+const ofAggregate = ({ transition }: Pick<Dispute, "transition">) => transition === 0;
+
+/** Other disputes about a unit that is out of the way have nothing left to decide. */
+export function endOthers(
+  state: LedgerState,
+  out: Pick<Dispute, "round" | "worker" | "transition">,
+  now: number,
+  effects: Effect[],
+): void {
+  for (const other of state.disputes.values())
+    if (
+      other.round === out.round &&
+      other.worker === out.worker &&
+      ofAggregate(other) === ofAggregate(out) &&
+      other.phase !== "over"
+    )
+      endWithout(state, other, "the unit is out of the way", now, effects);
+}

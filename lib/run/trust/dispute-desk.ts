@@ -1,0 +1,324 @@
+/**
+ * A peer's part in disputes, whichever side it is on: it accuses whom it found wrong, defends its own work, and as the referee
+ * runs the one operator that is left. It acts on what the ledger says, so it goes on wherever a restart cut it off.
+ */
+import { asGradmeshError, GradmeshError } from "../../base/errors.js";
+import { dataSeed } from "../../ledger/draw.js";
+import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
+import type { Dispute } from "../../ledger/rules/state.js";
+import { peerIdOfAccount } from "../../ledger/sign.js";
+import type { Trainer } from "../../trainer/trainer.js";
+import { contributionRuling } from "../../verify/contribution.js";
+import { challengerMove, type DisputeView, workerMove } from "../../verify/dispute.js";
+import { treeOf } from "../../verify/merkle.js";
+import { type DisputedLeaf, type Ruling, refereeRuling, rulingDigest } from "../../verify/referee.js";
+import { sourcePlan } from "../../verify/sources.js";
+import { loadState, type StateTensors, stateDigest, tensorsOf } from "../../verify/state.js";
+import { type Evidence, evidenceOf, leavesOf, type Trace, tracedStep, traceOf } from "../../verify/trace.js";
+import { StateSource, type UnitRecorder } from "../../verify/unit.js";
+import type { EventSink } from "../events.js";
+import { evidenceSizes, packEvidence, unpackEvidence } from "./evidence.js";
+import type { ProofClient } from "./proof-client.js";
+import type { RunLedger } from "./run-ledger.js";
+import { roundOf, unitOf } from "./standing.js";
+
+export interface DisputeDeskOptions {
+  readonly ledger: RunLedger;
+  readonly proofs: Pick<ProofClient, "evidence">;
+  readonly unitSteps: number;
+  /** Of its own work, as long as its states are kept; else null. */
+  recorderOf(round: number): UnitRecorder | null;
+  /** Does work with a trainer of the worker's shard that nobody else uses meanwhile; of its own, with one that does as it did. */
+  use<Result>(worker: Account, work: (trainer: Trainer) => Promise<Result>): Promise<Result>;
+  /** The digest of what follows from a worker's first and last state of a round, as the members decode it. */
+  contributionOf(round: number, worker: Account, before: Float32Array, after: Float32Array): Promise<Hash>;
+  readonly peerId: string;
+  readonly emit: EventSink;
+}
+
+/** What this peer found wrong: enough to accuse. */
+export interface Accusation {
+  readonly round: number;
+  readonly worker: Account;
+  readonly transition: number;
+  readonly state: StateTensors;
+}
+
+const key = ({ round, worker, transition }: Omit<Accusation, "state">) => `${round} ${worker} ${transition}`;
+/** Accusations whose states are kept: each holds a copy of the model's state. */
+const ACCUSATIONS_MAX = 4;
+
+export class DisputeDesk {
+  readonly #options: DisputeDeskOptions;
+  readonly #accusations = new Map<string, Accusation>();
+  readonly #opened = new Set<string>();
+  readonly #traces = new Map<number, Trace>();
+  /** Moves that were answered, by dispute. */
+  readonly #answered = new Map<number, number>();
+  readonly #stopListening: () => void;
+  #playing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: DisputeDeskOptions) {
+    this.#options = options;
+    this.#stopListening = options.ledger.onEffects((_, effects) => {
+      if (effects.some(({ type }) => type === "phase" || type === "disputed" || type === "moved"))
+        this.#wake();
+    });
+    this.#wake();
+  }
+
+  /** This peer's verdict on a transition is hard; it accuses once all verdicts are known. */
+  accuse(accusation: Accusation): void {
+    const [oldest] = this.#accusations.keys();
+    if (this.#accusations.size >= ACCUSATIONS_MAX) this.#accusations.delete(oldest!);
+    this.#accusations.set(key(accusation), accusation);
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#playing = this.#playing.then(async () => {
+      if (this.#closed) return;
+      await this.#openAll();
+      for (const dispute of [...this.#options.ledger.state.disputes.values()]) await this.#turn(dispute);
+    });
+  }
+
+  async #openAll(): Promise<void> {
+    const { ledger } = this.#options;
+    for (const [name, { round, worker, transition }] of this.#accusations) {
+      const found = roundOf(ledger.state, round);
+      const unit = found?.units.get(worker);
+      if (found?.phase !== "decided" || unit?.status !== "hard" || this.#opened.has(name)) continue;
+      this.#opened.add(name);
+      await this.#submit({ kind: "DisputeOpened", round, worker, transition });
+    }
+  }
+
+  /** What the rules refuse by then is out of date. */
+  async #submit(event: LedgerEvent): Promise<void> {
+    const { ledger, emit, peerId } = this.#options;
+    try {
+      await ledger.submit(event);
+    } catch (error) {
+      const { code, message } = asGradmeshError(error);
+      if (!this.#closed)
+        emit({ type: "warning", peer: peerId, round: ledger.state.nextRound, code, reason: message });
+    }
+  }
+
+  async #turn(dispute: Dispute): Promise<void> {
+    const { id, moves, outcome } = dispute;
+    if (outcome !== null || this.#answered.get(id) === moves) return;
+    try {
+      const move = await this.#moveOf(dispute);
+      if (move === null) return;
+      this.#answered.set(id, moves);
+      await this.#submit(move);
+    } catch (error) {
+      const { emit, peerId } = this.#options;
+      const { code, message } = asGradmeshError(error);
+      emit({
+        type: "warning",
+        peer: peerId,
+        round: dispute.round,
+        code,
+        reason: `dispute ${id}: ${message}`,
+      });
+    }
+  }
+
+  async #moveOf(dispute: Dispute): Promise<LedgerEvent | null> {
+    const { id, turn, worker, challenger, referee } = dispute;
+    const { account } = this.#options.ledger;
+    if (turn === "worker" && worker === account) return this.#defend(dispute);
+    if (turn === "challenger" && challenger === account) {
+      const move = challengerMove(viewOf(dispute), await this.#traceOfChallenger(dispute));
+      return move === null ? null : { ...move, dispute: id };
+    }
+    return turn === "referee" && referee === account ? this.#rule(dispute) : null;
+  }
+
+  /** Of transition H + 1, from the last state to the contribution, which is no step. */
+  #isContribution({ transition }: Dispute): boolean {
+    return transition === this.#options.unitSteps + 1;
+  }
+
+  #contextOf({ round, worker, transition }: Dispute) {
+    const { ledger, unitSteps } = this.#options;
+    const step = round * unitSteps + transition - 1;
+    return { step, draw: dataSeed(roundOf(ledger.state, round)!.beacon, worker, step) };
+  }
+
+  async #defend(dispute: Dispute): Promise<LedgerEvent | null> {
+    const { id, round, phase, transition } = dispute;
+    const recorder = this.#options.recorderOf(round);
+    if (recorder === null) return null;
+    const { unit } = recorder;
+    if (phase === "trace" && this.#isContribution(dispute)) {
+      // A trace of one leaf: what is disputed is one operation.
+      const { root } = treeOf([unit.contribution]);
+      const [before, path] = [unit.leaves[transition - 1]!, unit.tree.proof(transition - 1)];
+      return { kind: "TraceOpened", dispute: id, before, path, trace: root, leaves: 1 };
+    }
+    const trace = phase === "states" ? undefined : await this.#traceOfWorker(dispute, recorder);
+    const move = workerMove(viewOf(dispute), { unit, trace });
+    return move === null ? null : { ...move, dispute: id };
+  }
+
+  #traceOfWorker(dispute: Dispute, recorder: UnitRecorder): Promise<Trace> {
+    const { use, ledger } = this.#options;
+    return use(ledger.account, async (trainer) =>
+      this.#traceFrom(
+        dispute,
+        trainer,
+        await new StateSource(recorder, trainer).state(dispute.transition - 1),
+      ),
+    );
+  }
+
+  #traceOfChallenger(dispute: Dispute): Promise<Trace> {
+    const { state } = this.#accusations.get(key(dispute))!;
+    return this.#options.use(dispute.worker, (trainer) => this.#traceFrom(dispute, trainer, state));
+  }
+
+  async #traceFrom(dispute: Dispute, trainer: Trainer, state: StateTensors): Promise<Trace> {
+    const known = this.#traces.get(dispute.id);
+    if (known !== undefined) return known;
+    loadState(trainer, state);
+    const trace = await traceOf(trainer, this.#contextOf(dispute));
+    this.#traces.set(dispute.id, trace);
+    return trace;
+  }
+
+  /** What a referee asks this peer for. @throws ERR_INVALID_ARGUMENT where it has nothing to show. */
+  async evidence(dispute: number, operator: number): Promise<ArrayBufferView[]> {
+    const { ledger, recorderOf, use } = this.#options;
+    const found = ledger.state.disputes.get(dispute);
+    const recorder = found === undefined ? null : recorderOf(found.round);
+    if (found === undefined || recorder === null || found.worker !== ledger.account)
+      throw new GradmeshError("ERR_INVALID_ARGUMENT", `this peer has nothing to show in dispute ${dispute}`);
+    return use(ledger.account, async (trainer) => {
+      const states = new StateSource(recorder, trainer);
+      const state = await states.state(found.transition - 1);
+      if (this.#isContribution(found)) {
+        const first = await states.state(0);
+        return [first.parameters, ...first.inner, state.parameters, ...state.inner];
+      }
+      const trace = await this.#traceFrom(found, trainer, state);
+      loadState(trainer, state);
+      return packEvidence(await evidenceOf(trainer, this.#contextOf(found), trace, operator));
+    });
+  }
+
+  async #rule(dispute: Dispute): Promise<LedgerEvent> {
+    const ruling = await (this.#isContribution(dispute)
+      ? this.#ruleContribution(dispute)
+      : this.#ruleStep(dispute));
+    const { winner, operator } = ruling;
+    return {
+      kind: "Settled",
+      dispute: dispute.id,
+      winner: winner === "worker" ? 0 : 1,
+      operator,
+      evidence: rulingDigest(ruling),
+    };
+  }
+
+  #ruleStep(dispute: Dispute): Promise<Ruling> {
+    return this.#options.use(dispute.worker, async (trainer) => {
+      const context = this.#contextOf(dispute);
+      const leaf = disputedLeaf(dispute);
+      const evidence = await this.#evidenceFor(dispute, trainer, leaf);
+      return refereeRuling(trainer, context, leaf, evidence);
+    });
+  }
+
+  /** Null where the worker shows nothing that fits; of a trace of another graph nothing does, and the ruling says so. */
+  async #evidenceFor(dispute: Dispute, trainer: Trainer, leaf: DisputedLeaf): Promise<Evidence | null> {
+    const traced = tracedStep(trainer, this.#contextOf(dispute));
+    try {
+      const plan = sourcePlan(traced);
+      if (leaf.leaves !== leavesOf(plan)) return null;
+      const of = [traced, plan, leaf.operator, leaf.leaves, tensorsOf(trainer)] as const;
+      const arrays = await this.#ask(dispute, leaf.operator, evidenceSizes(...of));
+      return arrays === null ? null : unpackEvidence(arrays, ...of);
+    } finally {
+      traced.close();
+    }
+  }
+
+  /** Null where the worker shows nothing in time. */
+  #ask(
+    { id, worker }: Dispute,
+    operator: number,
+    sizes: readonly number[],
+  ): Promise<readonly Uint8Array[] | null> {
+    const question = { dispute: id, operator, sizes };
+    return this.#options.proofs.evidence({ peerId: peerIdOfAccount(worker) }, question).catch(() => null);
+  }
+
+  /** From the first and the last state of the unit, which the worker must show. */
+  #ruleContribution(dispute: Dispute): Promise<Ruling> {
+    const { worker, round } = dispute;
+    const { ledger, unitSteps, use, contributionOf } = this.#options;
+    return use(worker, async (trainer) => {
+      const like = tensorsOf(trainer);
+      const sizes = [like.parameters, ...like.inner].map(({ byteLength }) => byteLength);
+      const arrays = await this.#ask(dispute, 0, [...sizes, ...sizes]);
+      const [first, last] = [arrays?.slice(0, sizes.length), arrays?.slice(sizes.length)].map(stateOf);
+      const { step } = this.#contextOf(dispute);
+      let shown = last ?? null;
+      if (first != null) {
+        loadState(trainer, first);
+        const digest = await stateDigest(trainer, round * unitSteps);
+        if (digest !== unitOf(ledger.state, round, worker)?.before) shown = null;
+      }
+      return contributionRuling(trainer, step, disputedLeaf(dispute), shown, ({ parameters }) =>
+        contributionOf(round, worker, first!.parameters, parameters),
+      );
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopListening();
+    await this.#playing;
+  }
+}
+
+/** A state's tensors from their bytes, in a unit's order; null of none. */
+function stateOf(arrays: readonly Uint8Array[] | undefined): StateTensors | null {
+  const [parameters, ...inner] = (arrays ?? []).map((bytes) => new Float32Array(bytes.slice().buffer));
+  return parameters === undefined ? null : { parameters, inner };
+}
+
+const viewOf = ({ phase, turn, transition, level, index, children, leaves }: Dispute): DisputeView => ({
+  phase,
+  turn,
+  transition,
+  level,
+  index,
+  children,
+  leaves,
+});
+
+function disputedLeaf({
+  transition,
+  before,
+  leaf,
+  trace,
+  leaves,
+  operator,
+  operatorLeaf,
+}: Dispute): DisputedLeaf {
+  return {
+    transition,
+    before: before!,
+    leaf: leaf!,
+    trace: trace!,
+    leaves,
+    operator: operator!,
+    operatorLeaf: operatorLeaf!,
+  };
+}

@@ -1,0 +1,85 @@
+/** What a peer reads out of the ledger's state for the round at hand. Pure. */
+import { beaconInput, type Check } from "../../ledger/draw.js";
+import type { Account, EventBody, Hash } from "../../ledger/events.js";
+import type { LedgerState, RoundPhase, RoundState, Unit } from "../../ledger/rules/state.js";
+import { accountOfPeerId } from "../../ledger/sign.js";
+
+export type Condition = (state: LedgerState) => boolean;
+
+export const roundOf = (state: LedgerState, round: number): RoundState | null =>
+  state.rounds.get(round) ?? null;
+
+/** Who is to open this round, once the one before is closed. */
+export function leaderOf(state: LedgerState, round: number): Account | null {
+  const before = roundOf(state, round - 1);
+  return state.nextRound === round && (before === null || before.phase === "closed") ? state.leader : null;
+}
+
+/** What the leader of the next round proves. */
+export const beaconInputOf = (state: LedgerState, ledgerId: Hash, round: number): Uint8Array =>
+  beaconInput(ledgerId, state.beacon, round);
+
+/** What a worker has revealed, or null. */
+export function unitOf(
+  state: LedgerState,
+  round: number,
+  worker: Account,
+): Omit<EventBody<"WorkRevealed">, "round"> | null {
+  return roundOf(state, round)?.units.get(worker)?.revealed ?? null;
+}
+
+/** Its work is right as far as it was checked, and counts. */
+export const isAccepted = ({ status }: Unit): boolean => status === "pending" || status === "claimable";
+
+/** Its work will not count in the round, whatever else comes of it. */
+export const isOut = ({ status }: Unit): boolean =>
+  ["hard", "soft", "disputed", "settled", "expired", "left", "forced"].includes(status);
+
+const order: readonly RoundPhase[] = [
+  "commit",
+  "reveal",
+  "verdictCommit",
+  "verdictReveal",
+  "decided",
+  "closed",
+];
+
+/** The round has come to the phase, or past it. */
+export const reached =
+  (round: number, phase: RoundPhase): Condition =>
+  (state) => {
+    const found = roundOf(state, round);
+    return found !== null && order.indexOf(found.phase) >= order.indexOf(phase);
+  };
+
+/** The round's verdicts are in, and the work of all of these counts. */
+export const allAccepted =
+  (round: number, workers: readonly Account[]): Condition =>
+  (state) => {
+    const found = roundOf(state, round);
+    if (found === null || !reached(round, "decided")(state)) return false;
+    return workers.every((worker) => {
+      const unit = found.units.get(worker);
+      return unit !== undefined && isAccepted(unit);
+    });
+  };
+
+/** What this account was drawn to check and has not said yet. */
+export function checksOf(state: LedgerState, round: number, account: Account): readonly Check[] {
+  const checks = roundOf(state, round)?.checks ?? [];
+  return checks.filter(
+    (check) => check.verifier === account && check.void === null && check.commitment === null,
+  );
+}
+
+/** The part of the data that the ledger says a worker of the round reads, or null. */
+export function shardOf(state: LedgerState, round: number, worker: Account): number | null {
+  const found = roundOf(state, round);
+  return found?.shards[found.workers.indexOf(worker)] ?? null;
+}
+
+/** As a round's opening has them. @param shards from 0 to 255. */
+export const shardBytes = (shards: readonly number[]): string => Buffer.from(shards).toString("hex");
+
+export const accountsOf = (members: readonly { readonly peerId: string }[]): Account[] =>
+  members.map(({ peerId }) => accountOfPeerId(peerId));

@@ -1,0 +1,219 @@
+/** A peer's part in a verified run from its registration on: its rounds, what it shows others, its disputes. */
+import { systemClock } from "../../base/clock.js";
+import { GradmeshError } from "../../base/errors.js";
+import { Contributed } from "../../engine/contributed.js";
+import type { LiveView } from "../../group/member.js";
+import type { Account, Hash } from "../../ledger/events.js";
+import { accountOfPeerId } from "../../ledger/sign.js";
+import { native } from "../../native/load.js";
+import type { Host } from "../../peer/host.js";
+import { tensorsOf } from "../../verify/state.js";
+import { type Opening, StateSource } from "../../verify/unit.js";
+import { type CheatPlan, COPIED_SHARD } from "../cheat.js";
+import type { RunConfig } from "../config.js";
+import type { EventSink } from "../events.js";
+import type { Replica } from "../replica.js";
+import { DisputeDesk } from "./dispute-desk.js";
+import { entryDigest } from "./entry.js";
+import { PROOF_PROTOCOL, ProofClient, ProofServer } from "./proof-protocol.js";
+import type { RunLedger } from "./run-ledger.js";
+import { roundOf } from "./standing.js";
+import { peerCapabilities } from "./terms.js";
+import { type MakeTrainer, TrainerPool } from "./trainer-pool.js";
+import { VerifiedRounds } from "./verified-round.js";
+
+export interface TrustPeerOptions {
+  readonly ledger: RunLedger;
+  readonly config: RunConfig;
+  readonly host: Host;
+  readonly device: string;
+  readonly threads: number;
+  readonly makeTrainer: MakeTrainer;
+  readonly emit: EventSink;
+  readonly cheat: CheatPlan | null;
+}
+
+/** Views whose members this peer remembers: who they are, where, and with which shard. */
+type Member = LiveView["members"][number];
+
+export class TrustPeer {
+  readonly rounds: VerifiedRounds;
+  readonly #options: TrustPeerOptions;
+  readonly #desk: DisputeDesk;
+  readonly #server: ProofServer;
+  readonly #contributed: Contributed;
+  readonly #members = new Map<Account, Member>();
+  #replica: Replica;
+  readonly #pool: TrainerPool;
+
+  private constructor(options: TrustPeerOptions, replica: Replica) {
+    const { ledger, config, host, emit, cheat } = options;
+    this.#options = options;
+    this.#replica = replica;
+    this.#pool = new TrainerPool(options.makeTrainer);
+    const { engine } = replica;
+    const unitSteps = engine.roundSteps;
+    const { elements } = engine.trainer.layout;
+    const { strategies } = engine;
+    const { seed, rounds } = config;
+    this.#contributed = new Contributed({
+      strategies,
+      seed,
+      steps: rounds * unitSteps,
+      elements,
+      threads: options.threads,
+    });
+    const proofs = new ProofClient<{ readonly peerId: string; readonly addresses?: readonly string[] }>({
+      ledgerId: ledger.id,
+      like: tensorsOf(engine.trainer),
+      limitMs: config.trust.moveLimitMs,
+      clock: systemClock,
+      connect: ({ peerId }, signal) => host.connect(this.#addressOf(peerId), PROOF_PROTOCOL, signal),
+    });
+    this.rounds = new VerifiedRounds({
+      ledger,
+      proofs,
+      use: (shard, work) => this.#pool.use(shard, false, work),
+      contributionOf: (round, shard, before, after) => this.#contributionOf(round, shard, before, after),
+      freshen: () => this.#freshen(),
+      accuse: (accusation) => this.#desk.accuse(accusation),
+      peerId: host.peerId,
+      unitSteps,
+      emit,
+      ...(cheat?.kind === "copy" ? { draws: (round) => this.#copied(cheat, round) } : {}),
+    });
+    this.#desk = new DisputeDesk({
+      ledger,
+      proofs,
+      unitSteps,
+      recorderOf: (round) => this.rounds.recorderOf(round),
+      use: (worker, work) => {
+        const own = worker === ledger.account;
+        return this.#pool.use(own ? this.#replica.shard : this.#shardOf(worker), own, work);
+      },
+      contributionOf: (round, worker, before, after) =>
+        this.#contributionOf(round, this.#shardOf(worker), before, after),
+      peerId: host.peerId,
+      emit,
+    });
+    this.#server = new ProofServer({
+      ledgerId: ledger.id,
+      clock: systemClock,
+      isMember: (peerId) => ledger.state.accounts.get(accountOfPeerId(peerId))?.registered === true,
+      source: {
+        opening: (round, transition, signal) => this.#opening(round, transition, signal),
+        evidence: (dispute, operator) => this.#desk.evidence(dispute, operator),
+      },
+    });
+    this.rounds.attach(replica);
+  }
+
+  /** Passes the entry check, registers and lays down the stake, where that is not done. @throws ERR_LEDGER where it is refused. */
+  static async join(options: TrustPeerOptions, replica: Replica, signal: AbortSignal): Promise<TrustPeer> {
+    const peer = new TrustPeer(options, replica);
+    const { host } = options;
+    await host.handle(PROOF_PROTOCOL, (channel) => peer.#server.serve(channel));
+    await peer.#register(signal);
+    return peer;
+  }
+
+  async #register(signal: AbortSignal): Promise<void> {
+    const { ledger, config, host, device } = this.#options;
+    const own = () => ledger.state.accounts.get(ledger.account);
+    if (own()?.registered !== true) {
+      const trainer = await this.#options.makeTrainer(0, false);
+      try {
+        const entry = await entryDigest({ ledgerId: ledger.id, account: ledger.account, trainer, device });
+        await ledger.submit(
+          {
+            kind: "Registered",
+            capabilities: peerCapabilities,
+            commission: 0,
+            entry,
+            name: host.peerId.slice(-8),
+          },
+          signal,
+        );
+      } finally {
+        trainer.close();
+      }
+    }
+    const stake = BigInt(config.trust.stake);
+    const missing = stake - (own()?.bonded ?? 0n);
+    if (missing <= 0n) return;
+    await ledger.until(() => ((own()?.free ?? 0n) >= missing ? true : null), signal);
+    await ledger.submit({ kind: "Bonded", amount: missing }, signal);
+  }
+
+  /** Another shard's replica is this peer's from now on. */
+  attach(replica: Replica): void {
+    this.#replica = replica;
+    this.rounds.attach(replica);
+  }
+
+  /** Before a view's work. */
+  see({ members }: LiveView): void {
+    for (const member of members) this.#members.set(accountOfPeerId(member.peerId), member);
+  }
+
+  #addressOf(peerId: string) {
+    const addresses = this.#members.get(accountOfPeerId(peerId))?.addresses ?? [];
+    return addresses.length === 0 ? peerId : { peerId, addresses };
+  }
+
+  #shardOf(worker: Account): number {
+    const member = this.#members.get(worker);
+    if (member !== undefined) return member.shard;
+    throw new GradmeshError("ERR_INTERNAL", `nothing is known of the shard of ${worker}`);
+  }
+
+  /** Whose data a copying peer trains on. */
+  #copied(cheat: CheatPlan, round: number): Account | null {
+    if (round + 1 < cheat.round) return null;
+    return [...this.#members].find(([, { shard }]) => shard === COPIED_SHARD)?.[0] ?? null;
+  }
+
+  async #freshen(): Promise<void> {
+    const fresh = await this.#options.makeTrainer(this.#replica.shard, false);
+    const { trainer } = this.#replica.engine;
+    for (const [index, { data }] of trainer.innerState.entries()) data.set(fresh.innerState[index]!.data);
+    trainer.parametersChanged?.();
+    fresh.close();
+  }
+
+  async #opening(round: number, transition: number, signal: AbortSignal): Promise<Opening> {
+    const recorder = this.rounds.recorderOf(round);
+    if (recorder === null)
+      throw new GradmeshError("ERR_INVALID_ARGUMENT", `the states of round ${round} are not kept`);
+    return this.#pool.use(this.#replica.shard, true, async (trainer) => {
+      const startedAt = performance.now();
+      const opening = await new StateSource(recorder, trainer).open(transition, signal);
+      this.rounds.seconds.serve += (performance.now() - startedAt) / 1000;
+      return opening;
+    });
+  }
+
+  async #contributionOf(
+    round: number,
+    shard: number,
+    before: Float32Array,
+    after: Float32Array,
+  ): Promise<Hash> {
+    const end = (round + 1) * this.#replica.engine.roundSteps;
+    return native.digest([await this.#contributed.decoded({ before, after }, end, shard)]);
+  }
+
+  /** Whether the round of the view is open without this peer, so that it can do nothing in it. */
+  isLate({ round }: LiveView): boolean {
+    const { ledger } = this.#options;
+    return roundOf(ledger.state, round)?.units.has(ledger.account) === false;
+  }
+
+  async close(): Promise<void> {
+    this.#server.close();
+    await this.#options.host.unhandle(PROOF_PROTOCOL);
+    await this.#desk.close();
+    this.#contributed.close();
+    await this.#pool.close();
+  }
+}

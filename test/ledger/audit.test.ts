@@ -1,0 +1,202 @@
+/** An audit of a file in which any byte was changed: it names the record and the field, and a ledger cut short is noticed. */
+import { randomInt } from "node:crypto";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { GradmeshError } from "../../lib/base/errors.js";
+import { uniform } from "../../lib/base/random.js";
+import { type AuditReport, audit } from "../../lib/ledger/audit.js";
+import type { LedgerEvent } from "../../lib/ledger/events.js";
+import { Sequencer } from "../../lib/ledger/ledger.js";
+import { recordField } from "../../lib/ledger/record.js";
+import { signEvent } from "../../lib/ledger/sign.js";
+import { openStore } from "../../lib/ledger/store.js";
+import { genesis, newSigner, type TinyState, tinyRules } from "./tiny-rules.js";
+
+const seed = Number(process.env.GRADMESH_SEED ?? randomInt(2 ** 31 - 1));
+const flips = Number(process.env.GRADMESH_FLIPS ?? 40);
+process.stdout.write(`seed ${seed}\n`);
+
+const folder = mkdtempSync(join(tmpdir(), "gradmesh-audit-"));
+const intact = join(folder, "intact.db");
+const tampered = join(folder, "tampered.db");
+const signer = newSigner();
+const authors = [newSigner(), newSigner(), newSigner()];
+
+const events: LedgerEvent[] = [
+  { kind: "WorkCommitted", round: 3, commitment: "cd".repeat(32) },
+  { kind: "Split", dispute: 2, children: ["ab".repeat(32), "12".repeat(32)] },
+  { kind: "Registered", capabilities: 6, commission: 1000, entry: "00".repeat(32), name: "nœud" },
+  { kind: "Released" },
+];
+
+async function fill(): Promise<void> {
+  let time = 1_700_000_000_000;
+  const clock = { wall: () => time++ };
+  const ledger = Sequencer.open({ path: intact, signer, clock, rules: tinyRules, genesis, threads: 0 });
+  for (let index = 0; index < 30; index++) {
+    const author = authors[index % authors.length]!;
+    const nonce = BigInt(Math.floor(index / authors.length) + 1);
+    await ledger.submit(signEvent(author, ledger.ledgerId, nonce, events[index % events.length]!));
+  }
+  await ledger.close();
+}
+await fill();
+const whole = await auditFile(intact);
+const records = (() => {
+  const store = openStore(intact, { readOnly: true });
+  const all = [...store.pages(0)].flat();
+  store.close();
+  return all;
+})();
+
+async function auditFile(path: string, more: object = {}): Promise<AuditReport<TinyState>> {
+  const store = openStore(path, { readOnly: true });
+  try {
+    return await audit(store, { rules: tinyRules, threads: 0, ...more });
+  } finally {
+    store.close();
+  }
+}
+
+async function auditChanged(
+  sql: string,
+  ...values: (number | Uint8Array)[]
+): Promise<AuditReport<TinyState>> {
+  copyFileSync(intact, tampered);
+  const database = new DatabaseSync(tampered);
+  database.prepare(sql).run(...values);
+  database.close();
+  return auditFile(tampered);
+}
+
+test("an untouched ledger holds", () => {
+  assert.is(whole.fault, null);
+  assert.is(whole.count, 31);
+  assert.is(whole.head?.hash, whole.hash);
+  assert.is(whole.sequencer, signer.account);
+  assert.is(whole.state.nonces.get(authors[0]!.account), 10n);
+});
+
+test("a flipped byte of a record is named, with its field", async () => {
+  const fields = new Set<string>();
+  for (let trial = 0; trial < flips; trial++) {
+    // Every field of some record, then anywhere.
+    const seq = trial === 0 ? 0 : Math.floor(uniform(seed, 1, trial) * records.length);
+    const bytes = Buffer.from(records[seq]!);
+    const offset = Math.floor(uniform(seed, 2, trial) * bytes.length);
+    const field = recordField(bytes, offset);
+    bytes[offset]! ^= 1 + Math.floor(uniform(seed, 3, trial) * 255);
+    const { fault } = await auditChanged("UPDATE record SET bytes = ? WHERE seq = ?", bytes, seq);
+    assert.is(fault?.seq, seq, `${field} at ${offset} of record ${seq}: ${fault?.reason}`);
+    assert.is(fault?.field, field, `record ${seq}: ${fault?.reason}`);
+    fields.add(field);
+  }
+  assert.ok(fields.size >= Math.min(8, flips / 4), [...fields].join());
+});
+
+test("any byte of the file: the audit says so, or every record is what it was", async () => {
+  const file = readFileSync(intact);
+  let noticed = 0;
+  for (let trial = 0; trial < 2 * flips; trial++) {
+    const bytes = Buffer.from(file);
+    const offset = Math.floor(uniform(seed, 4, trial) * bytes.length);
+    bytes[offset]! ^= 1 + Math.floor(uniform(seed, 5, trial) * 255);
+    writeFileSync(tampered, bytes);
+    try {
+      const { fault, hash, count, head } = await auditFile(tampered);
+      if (fault !== null) noticed += 1;
+      else assert.equal([hash, count, head], [whole.hash, whole.count, whole.head], `byte ${offset}`);
+    } catch (error) {
+      noticed += 1;
+      const named = error instanceof GradmeshError && error.message.includes(tampered);
+      assert.ok(named, `byte ${offset}: ${error}`);
+    } finally {
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(tampered + suffix, { force: true });
+    }
+  }
+  assert.ok(noticed > 0);
+});
+
+test("several bytes: the record is named", async () => {
+  const change = (seq: number, edit: (bytes: Buffer) => void) => {
+    const bytes = Buffer.from(records[seq]!);
+    edit(bytes);
+    return auditChanged("UPDATE record SET bytes = ? WHERE seq = ?", bytes, seq);
+  };
+  const time = await change(7, (bytes) => bytes.writeBigUInt64LE(1_800_000_000_000n, 40));
+  assert.is(time.fault?.seq, 7, time.fault?.reason);
+  const later = await change(7, (bytes) => bytes.writeUInt16LE(bytes.readUInt16LE(40) ^ 1, 40));
+  assert.is(later.fault?.seq, 7, later.fault?.reason);
+  const link = await change(9, (bytes) => bytes.fill(0, 8, 40));
+  assert.equal([link.fault?.seq, link.fault?.field], [9, "previous"]);
+  const body = await change(5, (bytes) => bytes.fill(7, 96, 104));
+  assert.is(body.fault?.seq, 5);
+  assert.match(body.fault?.reason ?? "", /signature/);
+});
+
+test("a missing, a cut and a foreign end are noticed", async () => {
+  const gap = await auditChanged("DELETE FROM record WHERE seq = ?", 11);
+  assert.is(gap.fault?.seq, 11, gap.fault?.reason);
+  const end = await auditChanged("DELETE FROM record WHERE seq >= ?", 29);
+  assert.is(end.fault?.seq, 29);
+  assert.match(end.fault?.reason ?? "", /the sequencer signed a head of 31/);
+  const forged = await auditChanged("UPDATE head SET hash = ? WHERE count = 31", Buffer.alloc(32));
+  assert.equal([forged.fault?.seq, forged.fault?.field], [30, "head"]);
+  const signature = await auditChanged("UPDATE head SET signature = ? WHERE count = 12", Buffer.alloc(64));
+  assert.equal([signature.fault?.seq, signature.fault?.field], [11, "head"]);
+  // Head and records of the end are gone together: only who kept a receipt can tell.
+  copyFileSync(intact, tampered);
+  const database = new DatabaseSync(tampered);
+  database.exec("DELETE FROM record WHERE seq >= 20; DELETE FROM head WHERE count > 20");
+  database.close();
+  assert.is((await auditFile(tampered)).fault, null);
+  const known = await auditFile(tampered, { known: whole.head });
+  assert.match(known.fault?.reason ?? "", /record 20 is missing: a known head counts 31/);
+  const other = await auditFile(intact, { known: { count: 20, hash: "00".repeat(32) } });
+  assert.is(other.fault?.seq, 19);
+  const id = await auditFile(intact, { ledgerId: "00".repeat(32) });
+  assert.match(id.fault?.reason ?? "", /not 0000/);
+});
+
+test("threads find the same as none, and the first of two faults", async () => {
+  copyFileSync(intact, tampered);
+  const database = new DatabaseSync(tampered);
+  for (const seq of [22, 14]) {
+    const bytes = Buffer.from(records[seq]!);
+    bytes[bytes.length - 1]! ^= 0x10;
+    database.prepare("UPDATE record SET bytes = ? WHERE seq = ?").run(bytes, seq);
+  }
+  database.close();
+  for (const threads of [0, 2]) {
+    const { fault } = await auditFile(tampered, { threads });
+    assert.equal([fault?.seq, fault?.field], [14, "signature"]);
+  }
+});
+
+test("a ledger can be audited while it grows", async () => {
+  const path = join(folder, "growing.db");
+  const ledger = Sequencer.open({
+    path,
+    signer,
+    clock: { wall: () => 5 },
+    rules: tinyRules,
+    genesis,
+    threads: 0,
+  });
+  const deposit = () => ledger.append({ kind: "Deposited", account: signer.account, amount: 1n });
+  await deposit();
+  const store = openStore(path, { readOnly: true });
+  await deposit();
+  const report = await audit(store, { rules: tinyRules, threads: 0 });
+  assert.equal([report.fault, report.count, report.head?.count], [null, 2, 2]);
+  store.close();
+  await ledger.close();
+  assert.is((await auditFile(path)).count, 3);
+});
+
+test.after(() => rmSync(folder, { recursive: true }));
+test.run();
