@@ -21,6 +21,8 @@ const DAY_MS = 1440n * MINUTE_MS;
 
 const genesis: EventBody<"RunCreated"> = {
   recipe: "00".repeat(32),
+  parameters: "00".repeat(32),
+  inner: "00".repeat(32),
   firstRound: 0,
   unitSteps: 16,
   roundReward: 1000n,

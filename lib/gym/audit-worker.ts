@@ -21,18 +21,18 @@ export class AuditWorker implements StepWatcher {
   readonly shard: number;
   readonly engine: Engine;
   readonly #fresh: Inner;
-  /** What its inner optimizer may hold: what its last unit ended with, or as a process that was started again begins. */
-  #possible: Inner[];
+  /** What its last unit ended with; null before one. */
+  #last: Inner | null;
   #beacon: Hash = "";
   #leaves: Hash[] = [];
 
-  /** @param engine of the shard, as the run starts it; it is this worker's from now on. */
-  constructor(account: Account, shard: number, engine: Engine) {
+  /** @param engine of the shard, as the run starts it; it is this worker's from now on. @param before the same worker on another shard. */
+  constructor(account: Account, shard: number, engine: Engine, before?: AuditWorker) {
     this.account = account;
     this.shard = shard;
     this.engine = engine;
     this.#fresh = this.#inner();
-    this.#possible = [this.#fresh];
+    this.#last = before === undefined ? null : before.#last;
     engine.watch(this);
   }
 
@@ -57,17 +57,15 @@ export class AuditWorker implements StepWatcher {
     if (revealed === null) return null;
     const { trainer, step } = this.engine;
     const { parameters } = trainer;
-    const starts: Hash[] = [];
-    for (const inner of this.#possible) starts.push(stateHash(await partsOf({ parameters, inner }, step)));
-    const found = Math.max(0, starts.indexOf(revealed.leaves.get(0)!));
-    const inner = this.#possible[found]!;
-    const start = starts[found]!;
+    const digestFrom = async (inner: Inner) => stateHash(await partsOf({ parameters, inner }, step));
+    // A process that was started again begins with a fresh inner optimizer.
+    const afresh = this.#last !== null && (await digestFrom(this.#fresh)) === revealed.leaves.get(0);
+    const inner = afresh ? this.#fresh : (this.#last ?? this.#fresh);
     this.#beacon = beacon;
-    this.#leaves = [start];
+    this.#leaves = [await digestFrom(inner)];
     loadState(trainer, { parameters, inner });
     await this.engine.train();
-    const afresh = inner === this.#fresh && this.#possible.length > 1;
-    this.#possible = [this.#inner(), this.#fresh];
+    this.#last = this.#inner();
     return { leaves: this.#leaves, afresh };
   }
 

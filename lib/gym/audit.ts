@@ -199,7 +199,7 @@ class RunReplay {
     let worker = this.#workers.get(account);
     if (worker?.shard !== shard) {
       await worker?.close();
-      worker = new AuditWorker(account, shard, await this.#maker.engine(shard));
+      worker = new AuditWorker(account, shard, await this.#maker.engine(shard), worker);
       this.#workers.set(account, worker);
     }
     if (worker.engine.standing.round !== round) await this.#adopt(worker, round);

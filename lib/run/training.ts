@@ -161,9 +161,21 @@ export class Training {
   async work(view: LiveView): Promise<void> {
     this.#members = view.members.map(({ peerId, shard }) => ({ peerId, shard }));
     this.#trust?.see(view);
+    if (this.#trust !== null && view.sync !== null) this.#linkNow(view);
     const own = this.#members.find(({ peerId }) => peerId === this.#options.host.peerId);
     if (own !== undefined && own.shard !== this.#replica.shard) await this.#changeShard(own.shard, view);
     await this.#exchange.run(view);
+  }
+
+  /**
+   * Members of a verified round wait for one another on the ledger before they exchange anything, and one of them for the
+   * links over which it sends a joiner the state: they open theirs at once.
+   */
+  #linkNow(view: LiveView): void {
+    const rank = view.members.findIndex(({ peerId }) => peerId === this.#options.host.peerId);
+    const { operationLimitMs } = this.config.network;
+    // Whoever uses them hears of a failure.
+    this.#links.ensure(view, rank, operationLimitMs, view.signal).catch(() => {});
   }
 
   /** Another peer reads this one's shard since it was away; it goes on with another, and a fresh inner optimizer. */

@@ -55,13 +55,13 @@ const clean = await lab.accuracy(aggregateOf("mean", 0), 0, attacks.delayed);
 test("without liars the digits are learnt", () => assert.ok(clean > 88, `${clean} %`));
 
 for (const [rule, liars, name] of process.env.GRADMESH_NIGHTLY === undefined ? quick : all)
-  test(`${rule} bears ${liars} of ${PEERS} peers: ${name}`, async () => {
+  test(`threat 27, Byzantine peers: a rule bears as many as it says: ${rule}, ${liars} of ${PEERS}, ${name}`, async () => {
     const reached = await lab.accuracy(aggregateOf(rule, liars), liars, attacks[name]);
     assert.ok(reached >= clean - CLOSE, `${reached} %, without liars ${clean} %`);
   });
 
 for (const name of ["signFlip", "labelFlip", "ipm"] as const)
-  test(`the mean does not bear them: ${name}`, async () => {
+  test(`threat 27, Byzantine peers: the mean does not bear them: ${name}`, async () => {
     const reached = await lab.accuracy(aggregateOf("mean", 0), 7, attacks[name]);
     assert.ok(reached <= clean - FAR, `${reached} %, without liars ${clean} %`);
   });

@@ -263,7 +263,7 @@ const lying = (inner: Communicator, lie: (input: Float32Array) => Float32Array):
   gatherAll: (call) => inner.gatherAll({ ...call, input: lie(call.input) }),
 });
 
-test("one whose contribution is not finite is named by all, and the round goes on without it", async () => {
+test("threat 27, NaN and infinity: one whose contribution is not finite is named by all, and the round goes on without it", async () => {
   const group = await engines(5);
   const local = new LocalGroup({ view: view(group) });
   const outcomes = await Promise.all(

@@ -76,7 +76,7 @@ function expected({ elements, bound, members }: SecureTerms, contributors: reado
   });
 }
 
-test("whoever drops out and when, the sum of those who sent is exact as long as the threshold stays", async () => {
+test("threat 29, drop-outs: whoever drops out and when, the sum of those who sent is exact as long as the threshold stays", async () => {
   const leaving = fc.integer({ min: 3, max: 7 }).chain((n) =>
     fc.record({
       n: fc.constant(n),
@@ -119,7 +119,7 @@ test("a masked contribution tells nothing: every bit is as often 1 as 0, whateve
     }
 });
 
-test("a sum of too few is refused by each member, and so is a second set of contributors", async () => {
+test("threat 29, unmasking one: a sum of too few is refused by each member, and so is a second set of contributors", async () => {
   const terms = termsOf(5, { threshold: 3, contributorsMin: 4 });
   const members = terms.members.map((peerId) => new SecureMember(terms, peerId));
   const hellos = members.map((member) => member.hello());
@@ -171,7 +171,7 @@ test("forged shares are found: sealed ones by the receiver, revealed ones by wha
   assert.equal(detail.peers, ["peer-1"]);
 });
 
-test("a rule that must see contributions is refused beside masks that hide them", () => {
+test("threat 30, masks beside a robust rule: a rule that must see contributions is refused beside masks that hide them", () => {
   const rules = ["mean", "median", "trimmedMean", "krum", "multiKrum", "centeredClip", "normClip"];
   for (const rule of rules) {
     const { aggregate } = createStrategies({ name: "diloco", aggregate: { rule } })[0]!.recipe;

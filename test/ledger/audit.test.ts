@@ -81,7 +81,7 @@ test("an untouched ledger holds", () => {
   assert.is(whole.state.nonces.get(authors[0]!.account), 10n);
 });
 
-test("a flipped byte of a record is named, with its field", async () => {
+test("threat 22, a changed ledger: a flipped byte of a record is named, with its field", async () => {
   const fields = new Set<string>();
   for (let trial = 0; trial < flips; trial++) {
     // Every field of some record, then anywhere.
@@ -138,7 +138,7 @@ test("several bytes: the record is named", async () => {
   assert.match(body.fault?.reason ?? "", /signature/);
 });
 
-test("a missing, a cut and a foreign end are noticed", async () => {
+test("threat 22, a cut ledger: a missing, a cut and a foreign end are noticed", async () => {
   const gap = await auditChanged("DELETE FROM record WHERE seq = ?", 11);
   assert.is(gap.fault?.seq, 11, gap.fault?.reason);
   const end = await auditChanged("DELETE FROM record WHERE seq >= ?", 29);

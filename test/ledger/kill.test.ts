@@ -47,7 +47,7 @@ async function killAfter(acknowledgements: number, momentMs: number): Promise<Kn
   return last;
 }
 
-test("what was acknowledged survives, and the chain holds", async () => {
+test("threat 23, a crash while appending: what was acknowledged survives, and the chain holds", async () => {
   // Both keys are there before two processes could make them.
   await Promise.all([loadIdentity(key), loadIdentity(`${key}-author`)]);
   let count = 0;

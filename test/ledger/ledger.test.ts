@@ -305,7 +305,7 @@ test("a follower refuses what the rules refuse, another ledger, a false snapshot
   for (const each of [follower, strict, ledger]) await each.close();
 });
 
-test("a follower notices a withheld end, a forged head, and a sequencer that leads two ledgers", async (context) => {
+test("threat 22, a forked ledger: a follower notices a withheld end, a forged head, and a sequencer that leads two ledgers", async (context) => {
   const { ledger, records } = await filled(context, 6);
   const follower = follow(context, ledger.ledgerId);
   await refusal(

@@ -80,7 +80,7 @@ test("what is encoded is what is decoded, for every kind", () => {
   );
 });
 
-test("mutated bytes are refused, or are the one encoding of what they say", () => {
+test("threat 6: mutated bytes are refused, or are the one encoding of what they say", () => {
   let refused = 0;
   let read = 0;
   const mutation = fc.record({

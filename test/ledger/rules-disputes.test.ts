@@ -63,14 +63,15 @@ test("threat 17, false accusation: the accuser loses its bond, and the honest wo
 });
 
 test("a hard verdict alone takes nothing from the worker: who does not go to a dispute pays for it", () => {
-  const { world, ada, bob } = three();
+  const world = new World();
+  const [ada, bob, eve] = [world.join("ada"), world.watch("bob"), world.watch("eve")];
   world.play([ada], () => 2);
   assert.is(world.unit(ada).status, "hard");
-  const before = { ada: world.worth(ada), all: [bob, world.account("eve")].map((one) => world.worth(one)) };
+  const before = { ada: world.worth(ada), all: [bob, eve].map((one) => world.worth(one)) };
   world.wait(terms.moveSpan);
   assert.is(world.unit(ada).status, "pending");
   assert.ok(world.worth(ada) >= before.ada + 600n);
-  const after = [bob, world.account("eve")].map((one) => world.worth(one));
+  const after = [bob, eve].map((one) => world.worth(one));
   const lost = before.all.reduce((sum, worth, place) => sum + worth - after[place]!, 0n);
   assert.is(lost, 400n, "a bond for each of the four accusations");
 });

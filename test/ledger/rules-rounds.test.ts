@@ -132,7 +132,7 @@ test("threat 7, work theft: a copied commitment cannot be revealed", () => {
 
 test("threat 15, vote copying: a copied verdict cannot be revealed", () => {
   const world = new World({ verifiers: 2 });
-  const [ada, bob, eve] = ["ada", "bob", "eve"].map((name) => world.join(name)) as [string, string, string];
+  const [ada, bob, eve] = [world.join("ada"), world.watch("bob"), world.watch("eve")];
   world.open([ada]);
   world.commitAll();
   world.revealAll();
@@ -150,9 +150,9 @@ test("threat 18, sybils: a stake that is split over 100 accounts is drawn as oft
   const drawn = (splits: number) => {
     const world = new World({ unitSteps: 1999, unbondSpan: 10_000n });
     const worker = world.join("worker");
-    const rivals = Array.from({ length: 100 }, (_, place) => world.join(`rival ${place}`));
+    const rivals = Array.from({ length: 100 }, (_, place) => world.watch(`rival ${place}`));
     const names = Array.from({ length: splits }, (_, place) =>
-      world.join(`${place}`, BigInt(100_000 / splits)),
+      world.watch(`${place}`, BigInt(100_000 / splits)),
     );
     world.open([worker]);
     world.commitAll();
@@ -197,7 +197,8 @@ test("threat 26, silence in a round: each deadline has one who loses by it", () 
 });
 
 test("a verifier that commits and does not reveal pays too", () => {
-  const { world, ada, bob } = two();
+  const world = new World();
+  const [ada, bob] = [world.join("ada"), world.watch("bob")];
   world.open([ada]);
   world.commitAll();
   world.revealAll();
@@ -285,7 +286,8 @@ test("leaving: without blame by the sequencer's word, but never from under an ac
 });
 
 test("who is lost with checks to do holds nobody up", () => {
-  const { world, ada, bob } = two();
+  const world = new World();
+  const [ada, bob] = [world.join("ada"), world.watch("bob")];
   world.open([ada]);
   world.commitAll();
   world.revealAll();

@@ -31,6 +31,9 @@ export const hashOf = (text: string): Hash => createHash("sha256").update(text).
 export const node =
   capabilityBits.worker | capabilityBits.verifier | capabilityBits.challenger | capabilityBits.delegator;
 
+/** One that does not work, and so can be drawn in every round. */
+export const watcher = node & ~capabilityBits.worker;
+
 export const terms: EventBody<"RunCreated"> = {
   recipe: hashOf("recipe"),
   firstRound: 0,
@@ -144,6 +147,11 @@ export class World {
     this.do(account, { kind: "Registered", capabilities, commission, entry: POOL, name });
     if (bonded > 0n) this.do(account, { kind: "Bonded", amount: bonded });
     return account;
+  }
+
+  /** A verifier that does not work. */
+  watch(name: string, bonded = 1000n): Account {
+    return this.join(name, bonded, 1000n, watcher);
   }
 
   get round(): RoundState {

@@ -42,7 +42,7 @@ test("the account is the peer's libp2p key", () => {
   );
 });
 
-test("a signature holds for its event and ledger only", () => {
+test("threat 8: a signature holds for its event and ledger only", () => {
   const signer = newSigner();
   const signed = signEvent(signer, ledgerId, 1n, bonded);
   assert.ok(verifyEvent(signed, ledgerId));

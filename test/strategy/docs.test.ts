@@ -8,7 +8,7 @@ import { strategiesDoc } from "./strategies-doc.js";
 const path = fileURLToPath(new URL("../../../docs/strategies.md", import.meta.url));
 
 test("docs/strategies.md is up to date; GRADMESH_UPDATE_DOCS=1 writes it anew", () => {
-  if (process.env["GRADMESH_UPDATE_DOCS"] === "1") writeFileSync(path, strategiesDoc());
+  if (process.env.GRADMESH_UPDATE_DOCS === "1") writeFileSync(path, strategiesDoc());
   assert.is(readFileSync(path, "utf8"), strategiesDoc());
 });
 

@@ -39,7 +39,7 @@ async function honestCase(model: ModelName, transition: number) {
   return { worker, replica, recorder, state, trace, show, close };
 }
 
-test("an honest worker wins whatever leaf it is accused of", async () => {
+test("threat 17, false accusation: an honest worker wins whatever leaf it is accused of", async () => {
   for (const model of ["gpt", "mlp", "cnn", "sgd"] as const) {
     const k = 1 + below(STEPS);
     const { recorder, trace, show, close } = await honestCase(model, k);

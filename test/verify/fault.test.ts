@@ -75,7 +75,7 @@ const faults: [ModelName, number][] = [
   ["tinyGpt", 1],
 ];
 for (const [model, count] of faults) {
-  test(`${model}: a planted fault of one bit is named by step, operator and element`, async () => {
+  test(`threat 25, a wrong step: a planted fault of one bit is named by step, operator and element: ${model}`, async () => {
     const trainer = await makeTrainer(model);
     for (let named = 0; named < count; ) if (await namesPlant(model, drawPlant(trainer))) named += 1;
     trainer.close();

@@ -83,7 +83,7 @@ for (const model of ["gpt", "mlp"] as const) {
     replica.close();
   });
 
-  test(`${model}: skipped steps, other data, another learning rate and another seed are found`, async () => {
+  test(`threat 25, a wrong step: skips, other data, another learning rate and another seed are found: ${model}`, async () => {
     const changes = {
       "another learning rate": { learningRate: 0.004_000_001 },
       "another decay": { weightDecay: 0.11 },
@@ -119,7 +119,7 @@ for (const model of ["gpt", "mlp"] as const) {
   });
 }
 
-test("interpolated checkpoints fail at every sampled step", async () => {
+test("threat 31, a spoofed history: interpolated checkpoints fail at every sampled step", async () => {
   // The spoof of Proof-of-Learning: from the true first state to the true last one, by straight lines.
   const [honest, spoofer] = [await makeTrainer("gpt"), await makeTrainer("gpt")];
   const begin = [spoofer.parameters, ...spoofer.innerState.map(({ data }) => data)].map((t) => t.slice());

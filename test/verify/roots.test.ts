@@ -20,13 +20,13 @@ async function roots(backend: string, device: string, models: readonly string[])
 const models = ["gpt", "sgd", "mlp", "cnn"];
 const { backends } = JSON.parse(native.capabilities()) as { backends: string[] };
 
-test(`scalar and each of ${backends.join(", ")}`, async () => {
+test(`threat 37, drift between machines: every backend has the same roots: ${backends.join(", ")}`, async () => {
   const expected = await roots("scalar", "cpu", models);
   assert.is(new Set(expected).size, 3 * models.length);
   for (const backend of backends) assert.equal(await roots(backend, "cpu", models), expected, backend);
 });
 
-test("a GPU", async () => {
+test("threat 37, drift between machines: a GPU has the same roots", async () => {
   assert.equal(await roots("scalar", "cuda", ["mlp"]), await roots("scalar", "cpu", ["mlp"]));
 });
 

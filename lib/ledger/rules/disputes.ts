@@ -24,6 +24,7 @@ import { refereeOf } from "./referee.js";
 import type { Rule } from "./rule.js";
 import { fine, forfeit, lateFee } from "./slash.js";
 import {
+  DISPUTE_ROUNDS,
   DISPUTES_OPEN_MAX,
   type Dispute,
   type DisputePhase,
@@ -48,6 +49,10 @@ function checkUnit(
   const last = transitionsOf(state);
   if (transition > last)
     refuse(`the transition is ${transition}; allowed: 1 to ${last}, and 0 for the aggregate`);
+  if (round.round < state.nextRound - DISPUTE_ROUNDS)
+    refuse(
+      `work can be disputed until two rounds later; round ${round.round} is too long ago for its states to be kept`,
+    );
   const unit = disputedUnit(state, round, worker, transition);
   if (unit === undefined)
     return refuse(

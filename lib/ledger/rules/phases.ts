@@ -55,7 +55,7 @@ export function advance(state: LedgerState, round: RoundState, now: number, effe
   }
 }
 
-/** Who can be drawn to check, with its stake. */
+/** Who can be drawn to check, with its stake: of those who could work, who works in the round, and so is there. */
 function verifiersOf(state: LedgerState, round: RoundState): Map<Account, bigint> {
   const { stakeMin } = termsOf(state);
   const able = [...state.accounts.values()].filter(
@@ -64,6 +64,7 @@ function verifiersOf(state: LedgerState, round: RoundState): Map<Account, bigint
       !account.ejected &&
       hasCapability(account, "verifier") &&
       account.bonded >= stakeMin &&
+      (round.units.has(account.account) || !hasCapability(account, "worker")) &&
       !round.left.has(account.account),
   );
   return new Map(able.map((account) => [account.account, stakeOf(account)]));

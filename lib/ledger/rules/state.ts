@@ -17,6 +17,8 @@ export const DISPUTES_OPEN_MAX = 1024;
 export const FORCED_ERRORS_MAX = 64;
 /** Of a trace: five levels of a dispute's tree. */
 export const TRACE_LEAVES_MAX = 2 ** 20;
+/** Of which rounds work can be disputed, the newest included: workers keep the states of so many. */
+export const DISPUTE_ROUNDS = 2;
 /** Rounds that are kept after all is paid, for those who still read them. */
 export const ROUNDS_KEPT = 4;
 

@@ -28,8 +28,11 @@ export interface DisputeDeskOptions {
   readonly unitSteps: number;
   /** Of its own work, as long as its states are kept; else null. */
   recorderOf(round: number): UnitRecorder | null;
-  /** Does work with a trainer of the worker's shard that nobody else uses meanwhile; of its own, with one that does as it did. */
-  use<Result>(worker: Account, work: (trainer: Trainer) => Promise<Result>): Promise<Result>;
+  /** Does work with a trainer of the shard that the worker had in the round, that nobody else uses meanwhile; of its own, with one that does as it did. */
+  use<Result>(
+    of: { readonly round: number; readonly worker: Account },
+    work: (trainer: Trainer) => Promise<Result>,
+  ): Promise<Result>;
   /** The digest of what follows from a worker's first and last state of a round, as the members decode it. */
   contributionOf(round: number, worker: Account, before: Float32Array, after: Float32Array): Promise<Hash>;
   readonly peerId: string;
@@ -102,7 +105,8 @@ export class DisputeDesk {
       await ledger.submit(event);
     } catch (error) {
       const { code, message } = asGradmeshError(error);
-      if (!this.#closed)
+      const late = "dispute" in event && ledger.state.disputes.get(event.dispute)?.outcome !== null;
+      if (!this.#closed && !late)
         emit({ type: "warning", peer: peerId, round: ledger.state.nextRound, code, reason: message });
     }
   }
@@ -167,8 +171,7 @@ export class DisputeDesk {
   }
 
   #traceOfWorker(dispute: Dispute, recorder: UnitRecorder): Promise<Trace> {
-    const { use, ledger } = this.#options;
-    return use(ledger.account, async (trainer) =>
+    return this.#options.use(dispute, async (trainer) =>
       this.#traceFrom(
         dispute,
         trainer,
@@ -179,7 +182,7 @@ export class DisputeDesk {
 
   #traceOfChallenger(dispute: Dispute): Promise<Trace> {
     const { state } = this.#accusations.get(key(dispute))!;
-    return this.#options.use(dispute.worker, (trainer) => this.#traceFrom(dispute, trainer, state));
+    return this.#options.use(dispute, (trainer) => this.#traceFrom(dispute, trainer, state));
   }
 
   async #traceFrom(dispute: Dispute, trainer: Trainer, state: StateTensors): Promise<Trace> {
@@ -198,7 +201,7 @@ export class DisputeDesk {
     const recorder = found === undefined ? null : recorderOf(found.round);
     if (found === undefined || recorder === null || found.worker !== ledger.account)
       throw new GradmeshError("ERR_INVALID_ARGUMENT", `this peer has nothing to show in dispute ${dispute}`);
-    return use(ledger.account, async (trainer) => {
+    return use(found, async (trainer) => {
       const states = new StateSource(recorder, trainer);
       const state = await states.state(found.transition - 1);
       if (this.#isContribution(found)) {
@@ -226,7 +229,7 @@ export class DisputeDesk {
   }
 
   #ruleStep(dispute: Dispute): Promise<Ruling> {
-    return this.#options.use(dispute.worker, async (trainer) => {
+    return this.#options.use(dispute, async (trainer) => {
       const context = this.#contextOf(dispute);
       const leaf = disputedLeaf(dispute);
       const evidence = await this.#evidenceFor(dispute, trainer, leaf);
@@ -262,7 +265,7 @@ export class DisputeDesk {
   #ruleContribution(dispute: Dispute): Promise<Ruling> {
     const { worker, round } = dispute;
     const { ledger, unitSteps, use, contributionOf } = this.#options;
-    return use(worker, async (trainer) => {
+    return use(dispute, async (trainer) => {
       const like = tensorsOf(trainer);
       const sizes = [like.parameters, ...like.inner].map(({ byteLength }) => byteLength);
       const arrays = await this.#ask(dispute, 0, [...sizes, ...sizes]);

@@ -17,7 +17,7 @@ import { DisputeDesk } from "./dispute-desk.js";
 import { entryDigest } from "./entry.js";
 import { PROOF_PROTOCOL, ProofClient, ProofServer } from "./proof-protocol.js";
 import type { RunLedger } from "./run-ledger.js";
-import { roundOf } from "./standing.js";
+import { shardOf } from "./standing.js";
 import { peerCapabilities } from "./terms.js";
 import { type MakeTrainer, TrainerPool } from "./trainer-pool.js";
 import { VerifiedRounds } from "./verified-round.js";
@@ -87,12 +87,10 @@ export class TrustPeer {
       proofs,
       unitSteps,
       recorderOf: (round) => this.rounds.recorderOf(round),
-      use: (worker, work) => {
-        const own = worker === ledger.account;
-        return this.#pool.use(own ? this.#replica.shard : this.#shardOf(worker), own, work);
-      },
+      use: ({ round, worker }, work) =>
+        this.#pool.use(this.#shardOf(round, worker), worker === ledger.account, work),
       contributionOf: (round, worker, before, after) =>
-        this.#contributionOf(round, this.#shardOf(worker), before, after),
+        this.#contributionOf(round, this.#shardOf(round, worker), before, after),
       peerId: host.peerId,
       emit,
     });
@@ -161,10 +159,11 @@ export class TrustPeer {
     return addresses.length === 0 ? peerId : { peerId, addresses };
   }
 
-  #shardOf(worker: Account): number {
-    const member = this.#members.get(worker);
-    if (member !== undefined) return member.shard;
-    throw new GradmeshError("ERR_INTERNAL", `nothing is known of the shard of ${worker}`);
+  /** By the ledger: a peer may have another shard by now. */
+  #shardOf(round: number, worker: Account): number {
+    const shard = shardOf(this.#options.ledger.state, round, worker);
+    if (shard !== null) return shard;
+    throw new GradmeshError("ERR_INTERNAL", `the ledger names no shard of ${worker} in round ${round}`);
   }
 
   /** Whose data a copying peer trains on. */
@@ -201,12 +200,6 @@ export class TrustPeer {
   ): Promise<Hash> {
     const end = (round + 1) * this.#replica.engine.roundSteps;
     return native.digest([await this.#contributed.decoded({ before, after }, end, shard)]);
-  }
-
-  /** Whether the round of the view is open without this peer, so that it can do nothing in it. */
-  isLate({ round }: LiveView): boolean {
-    const { ledger } = this.#options;
-    return roundOf(ledger.state, round)?.units.has(ledger.account) === false;
   }
 
   async close(): Promise<void> {

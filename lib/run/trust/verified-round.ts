@@ -229,7 +229,7 @@ export class VerifiedRounds implements StepWatcher {
   async #commit(work: Work, replica: Replica): Promise<void> {
     if (work.committed) return;
     const { ledger } = this.#options;
-    this.#checkShard(work, replica);
+    standing.expectShard(ledger.state, work.round, this.#account, replica.shard);
     const startedAt = performance.now();
     work.unit ??= await this.#recorder.close(await this.#ownContribution(work, replica));
     work.seconds.commit += secondsSince(startedAt);
@@ -248,16 +248,6 @@ export class VerifiedRounds implements StepWatcher {
     });
     await this.#say({ kind: "WorkCommitted", round, commitment });
     work.committed = true;
-  }
-
-  /** Work on other data than the ledger says could be replayed by nobody. @throws ERR_LEDGER naming both shards. */
-  #checkShard({ round }: Work, { shard }: Replica): void {
-    const said = standing.shardOf(this.#options.ledger.state, round, this.#account);
-    if (said === shard) return;
-    throw new GradmeshError(
-      "ERR_LEDGER",
-      `round ${round} was opened with shard ${said} for this peer, and it has worked on shard ${shard}: it commits to nothing`,
-    );
   }
 
   #ownContribution({ round }: Work, { shard, engine }: Replica): Promise<Hash> {

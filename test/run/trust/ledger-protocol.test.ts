@@ -10,22 +10,10 @@ import { generateIdentity } from "../../../lib/peer/identity.js";
 import { LEDGER_PROTOCOL, LedgerClient, LocalLedger } from "../../../lib/run/trust/ledger-protocol.js";
 import { type TinyState, tinyRules } from "../../ledger/tiny-rules.js";
 import { loopbackHost } from "../../peer/hosts.js";
-import { type Client, type Wire, World } from "./ledger-world.js";
+import { balance, type Client, deposit, inWorld, turn, type Wire, World } from "./ledger-world.js";
 
-const deposit = (account: Account, amount: bigint): LedgerEvent => ({ kind: "Deposited", account, amount });
-const balance = (account: Account) => (state: TinyState) => state.balances.get(account) ?? 0n;
 const reaches = (account: Account, amount: bigint) => (state: TinyState) =>
   balance(account)(state) >= amount ? balance(account)(state) : null;
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
-  const world = new World();
-  try {
-    await work(world);
-  } finally {
-    await world.end();
-  }
-}
 
 async function failure(work: Promise<unknown>): Promise<GradmeshError> {
   return work.then(

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../../lib/base/clock.js";
 import { GradmeshError } from "../../../lib/base/errors.js";
+import type { Account, LedgerEvent } from "../../../lib/ledger/events.js";
 import { Follower } from "../../../lib/ledger/follower.js";
 import { Sequencer } from "../../../lib/ledger/ledger.js";
 import { accountOfPeerId, signerOf } from "../../../lib/ledger/sign.js";
@@ -135,3 +136,23 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+/** A world for one test, ended with it. */
+export async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
+  const world = new World();
+  try {
+    await work(world);
+  } finally {
+    await world.end();
+  }
+}
+
+export const deposit = (account: Account, amount: bigint): LedgerEvent => ({
+  kind: "Deposited",
+  account,
+  amount,
+});
+export const balance = (account: Account) => (state: TinyState) => state.balances.get(account) ?? 0n;
+
+/** Lets whatever is ready go on once. */
+export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -1,118 +1,26 @@
-/** Showing one's work: an honest peer's answer arrives as it is, and no other gets further than its first wrong byte. */
-import { createHash } from "node:crypto";
-import fc from "fast-check";
+/** Showing one's work: an honest peer's answer arrives as it is, and those who ask too much are held off. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createManualClock, systemClock } from "../../../lib/base/clock.js";
-import { GradmeshError } from "../../../lib/base/errors.js";
 import type { Channel } from "../../../lib/peer/channel.js";
 import { channelPair } from "../../../lib/peer/memory-channel.js";
-import { PIECE_BYTES } from "../../../lib/run/trust/proof-messages.js";
-import {
-  PROOF_PROTOCOL,
-  ProofClient,
-  type ProofClientOptions,
-  ProofServer,
-  type ProofServerOptions,
-} from "../../../lib/run/trust/proof-protocol.js";
+import { PROOF_PROTOCOL, ProofClient, type ProofServer } from "../../../lib/run/trust/proof-protocol.js";
 import { freshRate, takeToken } from "../../../lib/run/trust/rate.js";
-import { treeOf } from "../../../lib/verify/merkle.js";
 import { hostPair } from "../../peer/hosts.js";
-
-const digestOf = (text: string) => createHash("sha256").update(text).digest("hex");
-const ledgerId = digestOf("ledger");
-const worker = { peerId: "worker" };
-const steps = 20;
-const leaves = Array.from({ length: steps + 2 }, (_, index) => digestOf(`leaf ${index}`));
-const tree = treeOf(leaves);
-const unit = { root: tree.root, steps };
-
-/** A piece and a half of parameters, whose bits differ everywhere, NaN among them; an inner state with an empty tensor. */
-function stateOf(k: number) {
-  const elements = (1.5 * PIECE_BYTES) / 4;
-  const bits = Uint32Array.from({ length: elements }, (_, index) => Math.imul(index + 1, 0x9e3779b1) + k);
-  const parameters = new Float32Array(bits.buffer);
-  return { parameters, inner: [Float32Array.of(k, -0, Number.NaN), new Float32Array(0)] };
-}
-const bytesOf = (tensor: Float32Array) => Buffer.from(tensor.buffer, tensor.byteOffset, tensor.byteLength);
-const openingOf = (k: number) => ({
-  transition: k,
-  state: stateOf(k - 1),
-  leaves: [leaves[k - 1]!, leaves[k]!] as const,
-  proofs: [tree.proof(k - 1), tree.proof(k)] as const,
-});
-const inputs = [Int32Array.of(1, -2, 3), new Float32Array(PIECE_BYTES / 4 + 1).fill(0.1)];
-
-function serverOf(options: Partial<ProofServerOptions> = {}): ProofServer {
-  return new ProofServer({
-    ledgerId,
-    source: {
-      async opening(round, transition) {
-        if (round === 7 && transition >= 1 && transition <= steps + 1) return openingOf(transition);
-        throw new GradmeshError(
-          "ERR_INVALID_ARGUMENT",
-          `there is no transition ${transition} of round ${round}`,
-        );
-      },
-      evidence: async () => inputs,
-    },
-    isMember: (peerId) => peerId !== "stranger",
-    clock: systemClock,
-    ...options,
-  });
-}
-
-function clientOf(
-  serve: (channel: Channel) => unknown,
-  options: Partial<ProofClientOptions<typeof worker>> = {},
-) {
-  return new ProofClient({
-    ledgerId,
-    async connect({ peerId }) {
-      const [near, far] = channelPair("asker", peerId);
-      void serve(far);
-      return near;
-    },
-    like: stateOf(0),
-    limitMs: 20_000,
-    clock: systemClock,
-    ...options,
-  });
-}
-
-/** A peer that says these things to whatever it is asked, and hangs up. */
-const liar = (messages: readonly unknown[]) => async (channel: Channel) => {
-  for await (const _ of channel.messages()) {
-    for (const message of messages) await channel.send(message).catch(() => {});
-    break;
-  }
-};
-
-async function fails(work: Promise<unknown>, code: string, words: RegExp): Promise<void> {
-  const error = await work.then(
-    () => new GradmeshError("ERR_INTERNAL", "it was taken"),
-    (error: GradmeshError) => error,
-  );
-  assert.instance(error, GradmeshError);
-  assert.is(error.code, code, error.message);
-  assert.match(error.message, words);
-}
-
-const headOf = (k: number, changes: object = {}) => ({
-  type: "opening",
-  leaves: [leaves[k - 1], leaves[k]],
-  proofs: [tree.proof(k - 1), tree.proof(k)],
-  sizes: [stateOf(0).parameters.byteLength, 12, 0],
-  ...changes,
-});
-const piecesOf = (k: number) => {
-  const { parameters, inner } = stateOf(k - 1);
-  const bytes = bytesOf(parameters);
-  return [bytes.subarray(0, PIECE_BYTES), bytes.subarray(PIECE_BYTES), bytesOf(inner[0]!)].map((data) => ({
-    type: "piece",
-    data: Uint8Array.from(data),
-  }));
-};
+import {
+  bytesOf,
+  clientOf,
+  digestOf,
+  fails,
+  inputs,
+  ledgerId,
+  openingOf,
+  serverOf,
+  stateOf,
+  steps,
+  unit,
+  worker,
+} from "./proof-world.js";
 
 test("a verifier gets the state before a transition, to the bit, and both leaves with their proofs", async () => {
   const server = serverOf();
@@ -150,96 +58,6 @@ test("what the worker does not have is refused in its own words", async () => {
     ask.transition(worker, { round: 8, transition: 1 }),
     "ERR_INVALID_ARGUMENT",
     /no transition 1 of round 8/,
-  );
-});
-
-test("threat 6: leaves that are not the unit's end the question before any tensor is fetched", async () => {
-  const other = treeOf([...leaves].reverse());
-  const forged = [
-    { leaves: [leaves[4], digestOf("better")] },
-    { leaves: [leaves[5], leaves[4]] },
-    { proofs: [tree.proof(4), tree.proof(4)] },
-    { proofs: [other.proof(4), other.proof(5)] },
-    { proofs: [[], []] },
-  ];
-  for (const change of forged) {
-    const asked = clientOf(liar([headOf(5, change)])).transition(worker, { round: 7, transition: 5, unit });
-    await fails(asked, "ERR_PROOF", /did not prove leaf [45]/);
-  }
-});
-
-test("threats 6 and 11: an announced size that is not the model's is refused before anything is allocated", async () => {
-  // Of such a model nothing could be allocated: a RangeError would show that it was tried.
-  const like = { parameters: { length: 2 ** 45 }, inner: [{ length: 2 ** 45 }] };
-  for (const sizes of [[2 ** 47], [2 ** 47, 2 ** 47 - 4], [2 ** 47, 2 ** 47, 0], [], [8, 8]]) {
-    const asked = clientOf(liar([headOf(5, { sizes })]), { like });
-    await fails(asked.transition(worker, { round: 7, transition: 5 }), "ERR_PROOF", /announces/);
-  }
-  const evidence = clientOf(liar([{ type: "evidence", sizes: [12, 2 ** 50] }]));
-  await fails(
-    evidence.evidence(worker, { dispute: 0, operator: 0, sizes: [12, 16] }),
-    "ERR_PROOF",
-    /tensor 1/,
-  );
-});
-
-test("threat 6: pieces that are short, long, missing, doubled or out of order end the question", async () => {
-  const [first, second, third] = piecesOf(5);
-  const cut = { type: "piece", data: first!.data.subarray(1) };
-  const long = { type: "piece", data: new Uint8Array(PIECE_BYTES + 1) };
-  const cases: [unknown[], string, RegExp][] = [
-    [[cut, second, third], "ERR_PROOF", /piece of 262143 bytes of tensor 0, where 262144/],
-    [[long], "ERR_PROTOCOL", /must be 1 to 262144 bytes/],
-    [[{ type: "piece", data: new Uint8Array(0) }], "ERR_PROTOCOL", /must be 1 to/],
-    [[second, first, third], "ERR_PROOF", /where 262144 are next/],
-    [[first, first, third], "ERR_PROOF", /where 131072 are next/],
-    [[first, second], "ERR_CLOSED", /closed the channel/],
-    [[], "ERR_CLOSED", /closed the channel/],
-    [[first, headOf(5)], "ERR_PROTOCOL", /does not fit/],
-  ];
-  for (const [pieces, code, words] of cases) {
-    const asked = clientOf(liar([headOf(5), ...pieces])).transition(worker, {
-      round: 7,
-      transition: 5,
-      unit,
-    });
-    await fails(asked, code, words);
-  }
-  const right = clientOf(liar([headOf(5), first, second, third, first]));
-  const { state } = await right.transition(worker, { round: 7, transition: 5, unit });
-  assert.ok(
-    bytesOf(state.parameters).equals(bytesOf(stateOf(4).parameters)),
-    "what follows the last piece is not read",
-  );
-});
-
-test("threat 6: whatever else a peer answers is a typed error", async () => {
-  const plain = fc.oneof(
-    fc.anything({ maxDepth: 2, withNullPrototype: false }).filter((value) => {
-      try {
-        return JSON.stringify(value) !== undefined;
-      } catch {
-        return false;
-      }
-    }),
-    fc.constant(headOf(5, { leaves: [leaves[4]] })),
-    fc.constant(headOf(5, { proofs: [Array(121).fill(leaves[0]), []] })),
-    fc.constant(headOf(5, { sizes: [-4, 12, 0] })),
-    fc.constant(headOf(5, { extra: 1 })),
-    fc.constant({ type: "evidence", sizes: [1] }),
-    fc.constant({ type: "refused", code: "toString", reason: "", retryMs: null }),
-  );
-  await fc.assert(
-    fc.asyncProperty(plain, async (message) => {
-      const asked = clientOf(liar([message])).transition(worker, { round: 7, transition: 5, unit });
-      const error = await asked.catch((error: unknown) => error);
-      assert.instance(error, GradmeshError);
-      assert.ok(
-        /^ERR_(PROTOCOL|PROOF|CLOSED)$/.test((error as GradmeshError).code),
-        (error as GradmeshError).message,
-      );
-    }),
-    { numRuns: 150 },
   );
 });
 

@@ -1,0 +1,95 @@
+/** Verified runs as real processes: cheaters are found and ejected, honest peers are paid, whoever is lost or comes back. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { audit } from "../../lib/ledger/audit.js";
+import { withSource } from "../../lib/ledger/file.js";
+import { runRules } from "../../lib/ledger/rules/apply.js";
+import { booksOf, conserved } from "../../lib/ledger/rules/digest.js";
+import type { LedgerState } from "../../lib/ledger/rules/state.js";
+import { accountOfPeerId } from "../../lib/ledger/sign.js";
+import { type TestRun, withRun } from "./run.js";
+
+const verified = (changes: Record<string, unknown> = {}) => ({
+  peersMin: 4,
+  strategy: { name: "diloco", innerSteps: 4, aggregate: { rule: "mean" } },
+  network: { silenceLimitMs: 5000, recoverLimitMs: 5000 },
+  trust: { verify: true, rate: 0.4, lockMs: 1000 },
+  checkpoint: { everyRounds: 0 },
+  ...changes,
+});
+
+/** The audited ledger of a peer's folder. */
+async function ledgerOf(run: TestRun, name: string): Promise<LedgerState> {
+  const folder = run.peerFolder(name);
+  const file = readdirSync(folder).find((one) => /^ledger-\w+\.sqlite$/.test(one));
+  assert.ok(file, `${name} keeps a ledger`);
+  const report = await withSource(join(folder, file), (source) => audit(source, { rules: runRules }));
+  assert.is(report.fault, null);
+  assert.ok(conserved(report.state));
+  return report.state;
+}
+
+const accountOf = (run: TestRun, name: string) => {
+  const started = run.events.find((event) => event.type === "started" && event.name === name);
+  return accountOfPeerId(started?.type === "started" ? started.peer : "");
+};
+
+test("cheaters are found, slashed and ejected, the others end with the same bits and are paid", () =>
+  withRun(verified({ rounds: 10 }), async (run) => {
+    run.spare("skips");
+    run.spare("copies");
+    await run.startAll([["honest"], ["skips", "--cheat", "skip:2"], ["copies", "--cheat", "copy:3"]]);
+    const [first, honest] = await run.digests(["first", "honest"]);
+    assert.is(first, honest);
+    for (const name of ["skips", "copies"]) {
+      assert.is((await run.exited(name)).code, 1);
+      assert.match(
+        run.peer(name).stderr(),
+        /ERR_REFUSED.*ejected from the run: lost dispute \d+ about its work/,
+      );
+    }
+    const state = await ledgerOf(run, "first");
+    assert.equal(booksOf(await ledgerOf(run, "honest")), booksOf(state), "every copy says the same");
+    for (const name of ["skips", "copies"]) {
+      const account = state.accounts.get(accountOf(run, name))!;
+      assert.ok(account.ejected, `${name} is out`);
+      assert.is(account.bonded, 0n, `${name} has lost its stake`);
+    }
+    for (const name of ["first", "honest"]) {
+      const account = state.accounts.get(accountOf(run, name))!;
+      assert.ok(!account.ejected && account.bonded === 1000n, `${name} keeps its stake`);
+      assert.ok(account.claimable + account.locked >= 1500n, `${name} is paid for ten rounds`);
+    }
+  }));
+
+test("a peer that is killed in a verified round comes back, and the run goes on with it", () =>
+  withRun(verified({ rounds: 40, peersMin: 3 }), async (run) => {
+    const ticket = await run.startAll([["second"], ["third", "--fault", "3:5:SIGKILL"]]);
+    assert.is((await run.exited("third")).signal, "SIGKILL");
+    run.start("third", ["join", ticket]);
+    const synced = await run.event("synced", ({ name }) => name === "third");
+    const back = await run.event("round", ({ name, round }) => name === "third" && round > synced.round);
+    assert.is(back.contributors.length, 3, "it contributes again");
+    const digests = await run.digests(["first", "second", "third"]);
+    assert.is(new Set(digests).size, 1);
+    const account = (await ledgerOf(run, "first")).accounts.get(accountOf(run, "third"))!;
+    assert.is(account.bonded, 1000n, "whoever is only lost keeps its stake");
+  }));
+
+test("the first peer is killed and started again: the ledger goes on where it was", () =>
+  withRun(verified({ rounds: 30, peersMin: 3 }), async (run) => {
+    await run.startAll([["second"], ["third"]]);
+    await run.event("round", ({ name, round }) => name === "second" && round === 3);
+    run.peer("first").kill("SIGKILL");
+    await run.exited("first");
+    run.start("first", ["run", join(run.folder, "config.json")]);
+    const digests = await run.digests(["first", "second", "third"]);
+    assert.is(new Set(digests).size, 1);
+    const state = await ledgerOf(run, "second");
+    assert.is(state.nextRound, 30);
+    assert.equal(booksOf(await ledgerOf(run, "first")), booksOf(state));
+  }));
+
+test.run();
