@@ -32,6 +32,11 @@ export interface ReplayOptions {
   readonly rounds?: number;
   /** Threads of the inner steps, which change no bit. Default: the machine's. */
   readonly threads?: number;
+  /**
+   * Goes on after a difference with honest work in the place of what differs, and evaluates each round: what the run would
+   * have been, had all whose work counted done it. Default: the first difference ends the replay.
+   */
+  readonly honest?: boolean;
   /** Hears of each round as soon as it is compared. */
   readonly onRound?: (round: RoundReplay) => void;
   readonly signal?: AbortSignal;
@@ -60,6 +65,8 @@ export interface RoundReplay {
   readonly state: Hash;
   /** The first thing that is not what honest work gives; null: all is equal. */
   readonly difference: Difference | null;
+  /** After the round, with options.honest; else null. */
+  readonly validationLoss: number | null;
   readonly seconds: number;
 }
 
@@ -68,7 +75,7 @@ export interface ReplayReport {
   readonly records: number;
   /** Closed rounds of the ledger. */
   readonly closed: number;
-  /** Those that were replayed; the last one is the first that differs, if one does. */
+  /** Those that were replayed; without options.honest the last one is the first that differs, if one does. */
   readonly rounds: readonly RoundReplay[];
   /** Whether all that was replayed is equal. */
   readonly equal: boolean;
@@ -107,7 +114,7 @@ async function checkConfig(config: RunConfig, { terms }: RunHistory, folder: str
  * @throws ERR_LEDGER where the ledger does not hold; ERR_CONFIG for another run's config; as trainers do; the signal's reason.
  */
 export async function replayRun(options: ReplayOptions): Promise<ReplayReport> {
-  const { ledger, folder = process.cwd(), rounds: most, onRound, signal } = options;
+  const { ledger, folder = process.cwd(), rounds: most, honest = false, onRound, signal } = options;
   const startedAt = performance.now();
   const history = await readHistory(ledger, signal);
   const threads = options.threads ?? availableParallelism();
@@ -118,10 +125,10 @@ export async function replayRun(options: ReplayOptions): Promise<ReplayReport> {
   try {
     for (const round of history.rounds.slice(0, most)) {
       signal?.throwIfAborted();
-      const compared = await replay.take(round);
+      const compared = await replay.take(round, honest);
       rounds.push(compared);
       onRound?.(compared);
-      if (compared.difference !== null) break;
+      if (compared.difference !== null && !honest) break;
     }
   } finally {
     await replay.close();
@@ -166,14 +173,14 @@ class RunReplay {
   }
 
   /** @throws as engines do. */
-  async take(round: LedgerRound): Promise<RoundReplay> {
+  async take(round: LedgerRound, honest: boolean): Promise<RoundReplay> {
     const startedAt = performance.now();
     const worked: Worked[] = [];
     for (const unit of round.units) worked.push(await this.#work(round, unit));
     const isIn = ({ unit }: Worked) => round.aggregated.includes(unit.worker);
     const wrong = worked.find((one) => isIn(one) && one.difference !== null)?.difference ?? null;
-    const { state, difference } =
-      wrong === null ? await this.#aggregate(round) : { state: "", difference: wrong };
+    const stops = wrong !== null && !honest;
+    const { state, difference } = stops ? { state: "", difference: null } : await this.#aggregate(round);
     return {
       round: round.round + 1,
       workers: round.units.length,
@@ -184,7 +191,8 @@ class RunReplay {
         .filter((one) => !isIn(one))
         .map(({ unit: { worker, status }, difference }) => ({ worker, status, difference })),
       state,
-      difference,
+      difference: wrong ?? difference,
+      validationLoss: honest ? (await this.#holder!.engine.evaluate()).loss : null,
       seconds: secondsSince(startedAt),
     };
   }

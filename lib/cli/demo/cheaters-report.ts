@@ -1,5 +1,6 @@
 /** What a demo with cheaters came to: from the run's ledger, which anybody can audit, and from the peers' own clocks. */
 import { GradmeshError } from "../../base/errors.js";
+import type { ReplayReport } from "../../gym/audit.js";
 import { audit } from "../../ledger/audit.js";
 import type { Account } from "../../ledger/events.js";
 import { withSource } from "../../ledger/file.js";
@@ -47,6 +48,16 @@ export interface CheatersReport {
   stateDigests: Record<string, string>;
   cheaters: CheaterReport[];
   honest: HonestReport[];
+  /** The run again, by its ledger alone, with honest work of all who counted: what it would have been. */
+  replay: {
+    /** Rounds from the first on whose states are the run's own, bit for bit. */
+    equalRounds: number;
+    rounds: number;
+    /** Of the run and of honest work, after the last round. */
+    validationLoss: number;
+    honestLoss: number;
+    seconds: number;
+  };
   ledger: { path: string; records: number; bytesPerRound: number };
   /** Shares of the honest peers' seconds of inner steps. */
   verification: {
@@ -165,8 +176,23 @@ function verificationCost({ events, names, cheats, rate }: CheatersInput): Cheat
   };
 }
 
+function replayOf({ rounds, seconds }: ReplayReport, validationLoss: number): CheatersReport["replay"] {
+  const different = rounds.findIndex(({ difference }) => difference !== null);
+  return {
+    equalRounds: different < 0 ? rounds.length : different,
+    rounds: rounds.length,
+    validationLoss,
+    honestLoss: rounds.at(-1)?.validationLoss ?? Number.NaN,
+    seconds,
+  };
+}
+
 /** @throws ERR_DIVERGED when honest peers end with different bits; ERR_LEDGER; ERR_INTERNAL when one printed no end. */
-export async function makeCheatersReport(input: CheatersInput, ledgerBytes: number): Promise<CheatersReport> {
+export async function makeCheatersReport(
+  input: CheatersInput,
+  ledgerBytes: number,
+  replayed: ReplayReport,
+): Promise<CheatersReport> {
   const { events, names, cheats, ledgerPath, innerSteps, seconds } = input;
   const ends = ofType(events, "ended").filter(({ reason }) => reason === "complete");
   const honestEnds = ends.filter(({ peer }) => !cheats.has(names.get(peer) ?? ""));
@@ -197,6 +223,7 @@ export async function makeCheatersReport(input: CheatersInput, ledgerBytes: numb
     stateDigests,
     cheaters: [...cheats].map(([name, cheat]) => cheaterReport(input, name, cheat, ledger)),
     honest: honestReports(input, ledger),
+    replay: replayOf(replayed, last.validationLoss),
     ledger: { path: ledgerPath, records: ledger.records, bytesPerRound: ledgerBytes / last.round },
     verification: verificationCost(input),
     seconds,

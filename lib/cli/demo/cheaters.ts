@@ -1,8 +1,9 @@
 /** The demo of verified runs: some peers do not do their work, and are found, slashed and ejected; the others are paid. */
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { replayRun } from "../../gym/audit.js";
 import { type CheatPlan, cheatKinds } from "../../run/cheat.js";
-import { tinyGpt } from "../../trainer/gpt.js";
+import { parseConfig } from "../../run/config.js";
 import { createProgress, progressMode, shortPeer } from "../progress.js";
 import { Swarm } from "../swarm.js";
 import { type CheatersReport, makeCheatersReport } from "./cheaters-report.js";
@@ -24,7 +25,7 @@ export interface CheatersOptions {
 /** So that rewards can be claimed before the demo is over. */
 const LOCK_MS = 2000;
 
-/** A small GPT, DiLoCo whose contributions everybody sees, and verification. */
+/** The demo's GPT, DiLoCo whose contributions everybody sees, and verification. */
 export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: CheatersOptions) {
   const totalSteps = rounds * innerSteps;
   return {
@@ -35,7 +36,7 @@ export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: 
     peersMax: peers,
     trainer: {
       module: "gpt",
-      options: { ...tinyGpt, data, totalSteps, warmupSteps: Math.min(20, Math.ceil(totalSteps / 10)) },
+      options: { data, totalSteps, warmupSteps: Math.min(20, Math.ceil(totalSteps / 10)) },
     },
     strategy: { name: "diloco", innerSteps, aggregate: { rule: "mean" } },
     network: { silenceLimitMs: 5000 },
@@ -98,9 +99,12 @@ export async function runCheaters(options: CheatersOptions): Promise<CheatersRep
   const ledgerPath = await ledgerOf(folderOf("peer-0"));
   const { size } = await stat(ledgerPath);
   const seconds = (Date.now() - startedAt) / 1000;
+  const config = parseConfig(cheatersConfig(options));
+  const replayed = await replayRun({ ledger: ledgerPath, config, honest: true, signal: options.signal });
   const report = await makeCheatersReport(
     { events: swarm.events, names, cheats, ledgerPath, innerSteps, rate, seconds },
     size,
+    replayed,
   );
   await writeFile(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
   return report;
