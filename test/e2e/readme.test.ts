@@ -99,7 +99,9 @@ test("the config is valid, and the commands run, join, inspect and resume it", a
   config.rounds = 6;
   Object.assign(config.trainer.options, { layers: 1, width: 32, heads: 2, context: 16, batch: 4 });
   await writeFile(join(folder, "moby.json"), JSON.stringify(config));
-  const all = (await commands()).filter((command) => /^npm run gradmesh -- (?!gym)/.test(command));
+  const all = (await commands()).filter((command) =>
+    /^npm run gradmesh -- (doctor|run|join|inspect|resume)\b/.test(command),
+  );
   const [doctor, first, join_, inspect, resume] = all as [string, string, string, string, string];
   assert.is(all.length, 5);
   assert.match(await start(folder, doctor).ended, /golden op vectors/);
@@ -109,6 +111,28 @@ test("the config is valid, and the commands run, join, inspect and resume it", a
   assert.match(await start(folder, inspect).ended, /round-000006: intact/);
   const resumed = start(folder, resume.replace(/--rounds \d+/, "--rounds 8"));
   assert.match(await resumed.ended, /round 8\/8/);
+  await rm(folder, { recursive: true });
+});
+
+test("the demo with cheaters finds one, and its ledger is verified, explained and replayed", async () => {
+  const folder = await readersFolder();
+  const all = (await commands()).filter((command) => /-- (demo|ledger|reward|audit)\b/.test(command));
+  const [demo, verify, reward, plan, replay] = all as [string, string, string, string, string];
+  assert.is(all.length, 5);
+  // Fewer and shorter rounds, and more checks, so that the test takes seconds.
+  const small = "--peers 4 --cheaters 1 --rounds 8 --inner-steps 4 --rate 0.5 --folder cheaters";
+  const text = await start(folder, `${demo.replace(/ --cheaters \d+/, "")} ${small}`).ended;
+  assert.match(text, /peer-3 \(leaves out every second step from round 3 on\): found in round \d/);
+  assert.match(text, /state digests {5}3 of 3 honest peers equal/);
+  const [ledger] = /cheaters\/\S+\.sqlite/.exec(text) ?? [""];
+  const command = (line: string) =>
+    start(folder, line.replace("$LEDGER", ledger).replace("config.json", "cheaters/config.json")).ended;
+  assert.match(await command(verify), /records hold/);
+  assert.match(await command(reward), /\(ejected\)/);
+  assert.match(await command(plan), /stake/);
+  // A cheater that was found in its first round never counted; else the replay names it, and the round.
+  const replayed = await command(replay).catch((error: Error) => error.message);
+  assert.match(replayed, /round 2 equal/);
   await rm(folder, { recursive: true });
 });
 

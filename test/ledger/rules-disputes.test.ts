@@ -185,7 +185,11 @@ for (const { name, until } of stages)
       assert.is(one.referee, world.submitter);
       world.wait(terms.moveSpan);
       assert.is(one.outcome, "void");
-      assert.equal([world.worth(ada), world.worth(eve)], [before.ada, before.eve]);
+      assert.equal(
+        [world.worth(ada), world.worth(eve)],
+        [before.ada - 300n, before.eve],
+        "not paid, not slashed",
+      );
     }
   });
 
@@ -316,7 +320,8 @@ test("disputes of which the run knows no neutral referee end without a winner", 
   const [first, path] = [made.leaves[0]!, made.tree.proof(0)];
   world.do(ada, { kind: "TraceOpened", dispute: id, before: first, path, trace: POOL, leaves: 1 });
   assert.is(world.state.disputes.get(id)!.outcome, "void");
-  assert.is(world.worth(ada), before);
+  assert.is(world.unit(ada).status, "soft", "what might be wrong is not paid");
+  assert.is(world.worth(ada), before - 600n);
 });
 
 test.run();

@@ -178,6 +178,7 @@ test("threat 26, silence in a round: each deadline has one who loses by it", () 
   assert.is(uncommitted.world.worth(uncommitted.ada), 2000n, "and it only is not paid");
 
   const { world, ada, bob } = two();
+  const eve = world.watch("eve");
   world.open([ada, bob]);
   world.commitAll();
   world.reveal(ada);
@@ -190,9 +191,10 @@ test("threat 26, silence in a round: each deadline has one who loses by it", () 
     "a withheld reveal might hide a unit from its checks",
   );
   assert.is(world.round.phase, "verdictCommit");
-  const silent = world.worth(bob);
+  const [silent, expired] = [world.worth(eve), world.worth(bob)];
   world.wait(terms.verdictSpan);
-  assert.is(world.worth(bob), silent - 4n * 6n, "four checks, none done");
+  assert.is(world.worth(eve), silent - 4n * 6n, "four checks, none done");
+  assert.is(world.worth(bob), expired, "who has not revealed is not drawn");
   assert.is(world.unit(ada).status, "pending", "silent verifiers stop nobody");
 });
 

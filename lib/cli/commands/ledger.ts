@@ -14,7 +14,7 @@ import type { AccountState, LedgerState } from "../../ledger/rules/state.js";
 import { accountOfPeerId, peerIdOfAccount } from "../../ledger/sign.js";
 import { wholeNumber } from "../options.js";
 
-const FILE = "a ledger's file (ledger.db), or a binary export of one";
+const FILE = "a ledger's file (ledger-<run>.sqlite in a peer's folder), or a binary export of one";
 
 /** Of an account or hash, enough to tell it from others. */
 const short = (hex: string) => `${hex.slice(0, 12)}…`;

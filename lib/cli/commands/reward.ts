@@ -136,7 +136,7 @@ function one(path: string, earnings: ReadonlyMap<Account, Earnings>, name: strin
 export function rewardCommand(): Command {
   return new Command("reward")
     .description("Audits a run's ledger, then says who earned what, and for one account why.")
-    .argument("<file>", "a ledger's file (ledger.db), or a binary export of one")
+    .argument("<file>", "a ledger's file (ledger-<run>.sqlite in a peer's folder), or a binary export of one")
     .argument("[account]", "64 hexadecimal characters, or a peer id")
     .option("--json", "the same as JSON")
     .action(async (path: string, name: string | undefined, { json }: { json?: boolean }) => {

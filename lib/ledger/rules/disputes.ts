@@ -19,7 +19,7 @@ import {
   transitionsOf,
   unitLeaves,
 } from "./lookup.js";
-import { challengerLoses, endWithout, workerLoses } from "./outcome.js";
+import { challengerLoses, endUnsettled, workerLoses } from "./outcome.js";
 import { refereeOf } from "./referee.js";
 import type { Rule } from "./rule.js";
 import { fine, forfeit, lateFee } from "./slash.js";
@@ -269,7 +269,7 @@ function toReferee(state: LedgerState, dispute: Dispute, now: number, effects: E
   dispute.operator = dispute.index;
   dispute.operatorLeaf = dispute.node;
   dispute.referee = refereeOf(state, dispute);
-  if (dispute.referee === null) endWithout(state, dispute, "there is no referee for it", now, effects);
+  if (dispute.referee === null) endUnsettled(state, dispute, "there is no referee for it", now, effects);
   else awaitMove(state, dispute, "referee", "referee", now);
 }
 

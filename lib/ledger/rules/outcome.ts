@@ -1,7 +1,7 @@
 /** How disputes end, and who pays: the loser its bond, and a worker whose work was wrong the slash as well. */
 import type { Effect } from "./effect.js";
-import { accountOf, disputedUnit } from "./lookup.js";
-import { forgo, mature } from "./rewards.js";
+import { accountOf, disputedUnit, standing } from "./lookup.js";
+import { forgo, mature, rejectSoft } from "./rewards.js";
 import { distribute, forfeit, slash, takeStake } from "./slash.js";
 import type { Dispute, LedgerState, RoundState, Unit } from "./state.js";
 
@@ -83,6 +83,20 @@ export function challengerLoses(
     reason: `accused ${worker} wrongly`,
   });
   mature(state, round, unit, now, effects);
+}
+
+/** Nobody could rule: the bonds go back, and the work is not paid, as it might be wrong. */
+export function endUnsettled(
+  state: LedgerState,
+  dispute: Dispute,
+  reason: string,
+  now: number,
+  effects: Effect[],
+): void {
+  const { round, unit } = placeOf(state, dispute);
+  const open = ["revealed", "verifying", "hard", "pending"];
+  if (open.includes(standing(unit))) rejectSoft(state, round, unit, reason, now, effects);
+  endWithout(state, dispute, reason, now, effects);
 }
 
 /**

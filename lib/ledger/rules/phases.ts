@@ -55,7 +55,7 @@ export function advance(state: LedgerState, round: RoundState, now: number, effe
   }
 }
 
-/** Who can be drawn to check, with its stake: of those who could work, who works in the round, and so is there. */
+/** Who can be drawn to check, with its stake: of those who could work, who has revealed its work, and so is there. */
 function verifiersOf(state: LedgerState, round: RoundState): Map<Account, bigint> {
   const { stakeMin } = termsOf(state);
   const able = [...state.accounts.values()].filter(
@@ -64,7 +64,7 @@ function verifiersOf(state: LedgerState, round: RoundState): Map<Account, bigint
       !account.ejected &&
       hasCapability(account, "verifier") &&
       account.bonded >= stakeMin &&
-      (round.units.has(account.account) || !hasCapability(account, "worker")) &&
+      (round.units.get(account.account)?.revealed != null || !hasCapability(account, "worker")) &&
       !round.left.has(account.account),
   );
   return new Map(able.map((account) => [account.account, stakeOf(account)]));
@@ -122,8 +122,9 @@ function decideUnit(state: LedgerState, round: RoundState, unit: Unit, now: numb
 export function endContest(state: LedgerState, round: RoundState, now: number, effects: Effect[]): void {
   for (const unit of round.units.values()) {
     if (standing(unit) !== "hard") continue;
-    for (const { verifier, transition } of accusersOf(round, unit))
-      if (!unit.challenged.includes(transition)) payAccusation(state, unit, verifier, now, effects);
+    // A unit can be disputed once at a time: where it is, the other accusers are excused.
+    if (unit.challenged.length === 0)
+      for (const { verifier } of accusersOf(round, unit)) payAccusation(state, unit, verifier, now, effects);
     decideUnit(state, round, unit, now, effects);
   }
   for (const planted of round.forced) {

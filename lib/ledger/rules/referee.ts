@@ -15,10 +15,13 @@ function lotOf(state: LedgerState, { id, silent }: Dispute): bigint {
 export function refereeOf(state: LedgerState, dispute: Dispute): Account | null {
   const { worker, challenger, silent } = dispute;
   if (silent.length >= REFEREES_MAX) return null;
-  const candidates = [...state.accounts.values()]
+  const all = [...state.accounts.values()]
     .filter((one) => one.registered && !one.ejected && hasCapability(one, "referee") && stakeOf(one) > 0n)
     .filter(({ account }) => account !== worker && account !== challenger && !silent.includes(account))
     .sort((a, b) => (a.account < b.account ? -1 : 1));
+  // Whoever is in the last aggregate is there to move.
+  const there = all.filter(({ account }) => state.aggregated.has(account));
+  const candidates = there.length > 0 ? there : all;
   const total = candidates.reduce((sum, one) => sum + stakeOf(one), 0n);
   if (total === 0n) {
     const { submitter } = state;

@@ -190,10 +190,18 @@ function closeAggregate(state: LedgerState, round: RoundState, result: Hash, now
   };
 }
 
+/** Everybody is out of it, and nothing about it is in dispute. */
+function isVoid(round: RoundState): boolean {
+  const out: readonly UnitStatus[] = ["left", "expired"];
+  return [...round.units.values()].every(({ status }) => out.includes(status));
+}
+
 export const roundClosed: Rule<"RoundClosed"> = (state, body, { author, now }) => {
   const round = roundOf(state, body.round);
   if (author !== state.submitter) refuse("only the sequencer closes a round");
-  if (round.phase !== "decided") refuse(`round ${body.round} is in its phase ${round.phase}, not decided`);
+  const isEmpty = body.aggregated.length === 0 && isVoid(round);
+  if (round.phase === "closed" || (round.phase !== "decided" && !isEmpty))
+    refuse(`round ${body.round} is in its phase ${round.phase}, not decided`);
   if (new Set(body.aggregated).size !== body.aggregated.length) refuse("an account is named twice");
   for (const account of body.aggregated) {
     const unit = round.units.get(account);
@@ -206,8 +214,14 @@ export const roundClosed: Rule<"RoundClosed"> = (state, body, { author, now }) =
     state.parameters = parameters;
     round.phase = "closed";
     round.closed = { result, state: digest, aggregated };
-    closeAggregate(state, round, result, now);
-    if (aggregated.length > 0) state.aggregated = new Set(aggregated);
+    if (isEmpty) {
+      // It is opened again, under a new beacon.
+      state.rounds.delete(round.round);
+      state.nextRound = round.round;
+    } else {
+      closeAggregate(state, round, result, now);
+      if (aggregated.length > 0) state.aggregated = new Set(aggregated);
+    }
     chooseLeader(state, now);
     state.leaderSince = now;
     effects.push({ type: "closed", time: now, round: body.round, amount: BigInt(aggregated.length) });

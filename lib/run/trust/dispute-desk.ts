@@ -24,7 +24,7 @@ import { roundOf, unitOf } from "./standing.js";
 
 export interface DisputeDeskOptions {
   readonly ledger: RunLedger;
-  readonly proofs: Pick<ProofClient, "evidence">;
+  readonly proofs: Pick<ProofClient, "evidence" | "transition">;
   readonly unitSteps: number;
   /** Of its own work, as long as its states are kept; else null. */
   recorderOf(round: number): UnitRecorder | null;
@@ -48,8 +48,10 @@ export interface Accusation {
 }
 
 const key = ({ round, worker, transition }: Omit<Accusation, "state">) => `${round} ${worker} ${transition}`;
+/** A dispute about older work cannot be opened any more, and one that is open has its trace. */
+const ROUNDS_REMEMBERED = 8;
 /** Accusations whose states are kept: each holds a copy of the model's state. */
-const ACCUSATIONS_MAX = 4;
+const ACCUSATIONS_MAX = 8;
 
 export class DisputeDesk {
   readonly #options: DisputeDeskOptions;
@@ -59,12 +61,14 @@ export class DisputeDesk {
   /** Moves that were answered, by dispute. */
   readonly #answered = new Map<number, number>();
   readonly #stopListening: () => void;
-  #playing: Promise<void> = Promise.resolve();
+  /** What is under way, by dispute: one that stalls holds up no other. */
+  readonly #queues = new Map<string, Promise<void>>();
   #closed = false;
 
   constructor(options: DisputeDeskOptions) {
     this.#options = options;
     this.#stopListening = options.ledger.onEffects((_, effects) => {
+      for (const { type, dispute } of effects) if (type === "settled") this.#forget(dispute!);
       if (effects.some(({ type }) => type === "phase" || type === "disputed" || type === "moved"))
         this.#wake();
     });
@@ -80,16 +84,33 @@ export class DisputeDesk {
   }
 
   #wake(): void {
-    this.#playing = this.#playing.then(async () => {
-      if (this.#closed) return;
-      await this.#openAll();
-      for (const dispute of [...this.#options.ledger.state.disputes.values()]) await this.#turn(dispute);
+    this.#queue("accusations", () => this.#openAll());
+    for (const dispute of this.#options.ledger.state.disputes.values())
+      if (dispute.outcome === null) this.#queue(`${dispute.id}`, () => this.#turn(dispute));
+  }
+
+  #queue(name: string, work: () => Promise<void>): void {
+    const before = this.#queues.get(name) ?? Promise.resolve();
+    const done = before.then(() => (this.#closed ? undefined : work()));
+    this.#queues.set(name, done);
+    void done.then(() => {
+      if (this.#queues.get(name) === done) this.#queues.delete(name);
     });
+  }
+
+  #forget(dispute: number): void {
+    this.#traces.delete(dispute);
+    this.#answered.delete(dispute);
   }
 
   async #openAll(): Promise<void> {
     const { ledger } = this.#options;
     for (const [name, { round, worker, transition }] of this.#accusations) {
+      if (round < ledger.state.nextRound - ROUNDS_REMEMBERED) {
+        this.#accusations.delete(name);
+        this.#opened.delete(name);
+        continue;
+      }
       const found = roundOf(ledger.state, round);
       const unit = found?.units.get(worker);
       if (found?.phase !== "decided" || unit?.status !== "hard" || this.#opened.has(name)) continue;
@@ -180,9 +201,18 @@ export class DisputeDesk {
     );
   }
 
-  #traceOfChallenger(dispute: Dispute): Promise<Trace> {
-    const { state } = this.#accusations.get(key(dispute))!;
+  async #traceOfChallenger(dispute: Dispute): Promise<Trace> {
+    const state = this.#accusations.get(key(dispute))?.state ?? (await this.#stateBefore(dispute));
     return this.#options.use(dispute, (trainer) => this.#traceFrom(dispute, trainer, state));
+  }
+
+  /** Of a challenger that was started again: asked for once more. */
+  async #stateBefore({ round, worker, transition }: Dispute): Promise<StateTensors> {
+    const { proofs, ledger, unitSteps } = this.#options;
+    const { root } = unitOf(ledger.state, round, worker)!;
+    const unit = { root, steps: unitSteps };
+    const opening = await proofs.transition({ peerId: peerIdOfAccount(worker) }, { round, transition, unit });
+    return opening.state;
   }
 
   async #traceFrom(dispute: Dispute, trainer: Trainer, state: StateTensors): Promise<Trace> {
@@ -286,7 +316,7 @@ export class DisputeDesk {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();
-    await this.#playing;
+    await Promise.all(this.#queues.values());
   }
 }
 

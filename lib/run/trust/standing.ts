@@ -1,5 +1,4 @@
 /** What a peer reads out of the ledger's state for the round at hand. Pure. */
-import { GradmeshError } from "../../base/errors.js";
 import { beaconInput, type Check } from "../../ledger/draw.js";
 import type { Account, EventBody, Hash } from "../../ledger/events.js";
 import type { LedgerState, RoundPhase, RoundState, Unit } from "../../ledger/rules/state.js";
@@ -77,16 +76,6 @@ export function checksOf(state: LedgerState, round: number, account: Account): r
 export function shardOf(state: LedgerState, round: number, worker: Account): number | null {
   const found = roundOf(state, round);
   return found?.shards[found.workers.indexOf(worker)] ?? null;
-}
-
-/** Work on other data than the ledger says could be replayed by nobody. @throws ERR_LEDGER naming both shards. */
-export function expectShard(state: LedgerState, round: number, worker: Account, shard: number): void {
-  const said = shardOf(state, round, worker);
-  if (said === shard) return;
-  throw new GradmeshError(
-    "ERR_LEDGER",
-    `round ${round} was opened with shard ${said} for this peer, and it has worked on shard ${shard}: it commits to nothing`,
-  );
 }
 
 /** As a round's opening has them. @param shards from 0 to 255. */

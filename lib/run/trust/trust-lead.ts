@@ -78,6 +78,9 @@ export class TrustLead {
   #coordinator: CoordinatorHost | null = null;
   /** Rounds and accounts that the ledger is being told have parted. */
   readonly #leaving = new Set<string>();
+  /** The last round that the ledger is being told is closed, or void. */
+  #closing = -1;
+  #voided = -1;
   #applied: { readonly round: number; readonly parameters: Hash } | null = null;
   /** Out of the views until the round is closed. */
   readonly #resting = new Set<Account>();
@@ -100,7 +103,16 @@ export class TrustLead {
     const lead = new TrustLead(options, sequencer);
     if (pool > 0n && sequencer.state.deposited === 0n)
       await sequencer.append({ kind: "Deposited", account: POOL, amount: pool });
+    lead.#leaveOwn();
     return lead;
+  }
+
+  /** What this peer was doing in a round before it was started again is lost: it has no salts and no states of it. */
+  #leaveOwn(): void {
+    const open = this.#open;
+    const unit = open?.units.get(this.sequencer.account);
+    if (open === null || unit === undefined || isOut(unit)) return;
+    this.#append({ kind: "RoundLeft", round: open.round, account: this.sequencer.account });
   }
 
   /** Lets time pass on the ledger where a deadline is over and nobody says anything. */
@@ -111,8 +123,25 @@ export class TrustLead {
       const [next] = this.#state.timers;
       if (next !== undefined && next.at <= clock.wall()) this.#append({ kind: "Advanced" });
       this.#skipLeader();
+      this.#closeRest();
       await clock.sleep(TIME_PERIOD_MS, signal).catch(() => {});
     }
+  }
+
+  /** A round that was committed before a restart, and one that everybody is out of: it is opened again. */
+  #closeRest(): void {
+    const open = this.#open;
+    const { record } = this.#coordinator?.state ?? {};
+    if (open === null || record === undefined) return;
+    const { round } = open;
+    const { commit, stateDigest } = record;
+    if (commit?.round === round && stateDigest !== null && open.phase === "decided")
+      this.#close(round, commit.contributors, stateDigest);
+    const gone = [...open.units.values()].every(({ status }) => status === "left" || status === "expired");
+    if (!gone || commit?.round === round || this.#voided === this.sequencer.count) return;
+    this.#voided = this.sequencer.count;
+    const { parameters } = this.#state;
+    this.#append({ kind: "RoundClosed", round, result: POOL, state: POOL, parameters, aggregated: [] });
   }
 
   /** Opens a round whose leader is lost to the run, or late, in its place. */
@@ -178,9 +207,10 @@ export class TrustLead {
     const accused = this.#accusation(account);
     if (accused !== null) return { suspend: accused };
     const open = this.#open;
-    if (open === null || open.workers.includes(account)) return null;
+    const unit = open?.units.get(account);
+    if (open === null || (unit !== undefined && !isOut(unit))) return null;
     this.#resting.add(account);
-    return { suspend: `round ${open.round + 1} is open without it; it takes part from the next one on` };
+    return { suspend: `round ${open.round + 1} goes on without it; it takes part from the next one on` };
   }
 
   /** The round that is open, or null. */
@@ -191,7 +221,7 @@ export class TrustLead {
 
   #accusation(account: Account): string | null {
     for (const dispute of this.#state.disputes.values())
-      if (dispute.worker === account && dispute.outcome === null)
+      if (dispute.worker === account && dispute.transition > 0 && dispute.outcome === null)
         return `dispute ${dispute.id} about its work in round ${dispute.round + 1} is open`;
     return null;
   }
@@ -208,7 +238,19 @@ export class TrustLead {
 
   /** The coordinator's rounds and the ledger's are the same; what is committed is applied. */
   #close(round: number, contributors: readonly string[], state: Hash): void {
-    const aggregated = contributors.map(accountOfPeerId);
+    if (this.#closing === round) return;
+    this.#closing = round;
+    const units = roundOf(this.#state, round)?.units;
+    const accounts = contributors.map(accountOfPeerId);
+    // Whose dispute was lost between the commit and this is in the aggregate, and can't be said to be.
+    const aggregated = accounts.filter((account) => {
+      const unit = units?.get(account);
+      return unit !== undefined && isAccepted(unit);
+    });
+    if (aggregated.length < accounts.length)
+      this.#warn(
+        `round ${round + 1} was committed with work of ${accounts.length} peers, of which ${aggregated.length} count by now`,
+      );
     const result = this.#coordinator?.state.record.commit?.resultDigest ?? state;
     const parameters = this.#applied?.round === round ? this.#applied.parameters : POOL;
     this.#append({ kind: "RoundClosed", round, result, state, parameters, aggregated });
@@ -310,13 +352,16 @@ export class TrustLead {
     const coordinator = this.#coordinator;
     if (coordinator === null) return;
     const open = this.#open;
-    for (const [account, unit] of open?.units ?? []) {
-      if (!isOut(unit) || unit.status === "left") continue;
+    const suspend = (account: Account, reason: string) => {
       this.#resting.add(account);
-      const reason =
-        this.#accusation(account) ?? `its work in round ${open!.round + 1} does not count (${unit.status})`;
-      coordinator.suspend(peerIdOfAccount(account), reason);
-    }
+      coordinator.suspend(peerIdOfAccount(account), this.#accusation(account) ?? reason);
+    };
+    for (const [account, unit] of open?.units ?? [])
+      if (isOut(unit))
+        suspend(account, `its work in round ${open!.round + 1} does not count (${unit.status})`);
+    // Also of rounds that are closed: who trains on lets go of the states that it needs.
+    for (const { worker, transition, outcome } of this.#state.disputes.values())
+      if (outcome === null && transition > 0) suspend(worker, "its work is disputed");
     if (open !== null) return;
     this.#leaving.clear();
     for (const account of this.#resting) {

@@ -22,6 +22,9 @@ import { peerCapabilities } from "./terms.js";
 import { type MakeTrainer, TrainerPool } from "./trainer-pool.js";
 import { VerifiedRounds } from "./verified-round.js";
 
+/** An answer is waited for a quarter of a move's or a phase's time. */
+const ASKING_PART = 4;
+
 export interface TrustPeerOptions {
   readonly ledger: RunLedger;
   readonly config: RunConfig;
@@ -66,7 +69,8 @@ export class TrustPeer {
     const proofs = new ProofClient<{ readonly peerId: string; readonly addresses?: readonly string[] }>({
       ledgerId: ledger.id,
       like: tensorsOf(engine.trainer),
-      limitMs: config.trust.moveLimitMs,
+      // Who is asked and stalls costs a part of the time that the asker has for its own move.
+      limitMs: Math.min(config.trust.moveLimitMs, config.trust.limitMs) / ASKING_PART,
       clock: systemClock,
       connect: ({ peerId }, signal) => host.connect(this.#addressOf(peerId), PROOF_PROTOCOL, signal),
     });

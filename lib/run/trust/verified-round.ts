@@ -7,35 +7,20 @@ import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import type { Gathered } from "../../engine/communicator.js";
 import type { StepWatcher } from "../../engine/engine.js";
 import type { LiveView } from "../../group/member.js";
-import { type Check, dataSeed } from "../../ledger/draw.js";
+import { dataSeed } from "../../ledger/draw.js";
 import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
 import type { RoundState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import { native } from "../../native/load.js";
 import type { Trainer } from "../../trainer/trainer.js";
-import { Replayer, type RevealedUnit, type Verdict, verdictOf, verdicts } from "../../verify/replay.js";
-import { commitmentOf, type Unit, UnitRecorder, verdictCommitmentOf } from "../../verify/unit.js";
-import type { EventSink } from "../events.js";
+import { commitmentOf, type Unit, UnitRecorder } from "../../verify/unit.js";
 import type { Replica } from "../replica.js";
-import type { Accusation } from "./dispute-desk.js";
-import type { ProofClient } from "./proof-client.js";
-import type { RunLedger } from "./run-ledger.js";
+import { type CheckedRound, type CheckOptions, Checks } from "./checks.js";
 import * as standing from "./standing.js";
 
-export interface VerifiedRoundOptions {
-  readonly ledger: RunLedger;
-  readonly proofs: Pick<ProofClient, "transition">;
-  /** Does work with a trainer of a shard that nobody else uses meanwhile. */
-  use<Result>(shard: number, work: (trainer: Trainer) => Promise<Result>): Promise<Result>;
-  readonly peerId: string;
-  readonly unitSteps: number;
-  /** Digest of what the members decode of a round's contribution, from the parameters before and after the inner steps. */
-  contributionOf(round: number, shard: number, before: Float32Array, after: Float32Array): Promise<Hash>;
+export interface VerifiedRoundOptions extends CheckOptions {
   /** Puts the inner state of a fresh trainer into the one that trains. */
   freshen(): Promise<void>;
-  /** This peer found a transition wrong. */
-  accuse(accusation: Accusation): void;
-  readonly emit: EventSink;
   /** For tests: whose data this peer trains on in a round, where not its own. */
   draws?(round: number): Account | null;
 }
@@ -53,41 +38,37 @@ export interface VerifiedSeconds {
 }
 
 /** What this peer has done in the round at hand. */
-interface Work {
-  readonly round: number;
-  readonly beacon: Hash;
+interface Work extends CheckedRound {
   /** What this peer's data of the round is drawn by. */
   readonly drawOf: (step: number) => number;
   readonly salt: string;
   unit: Unit | null;
   committed: boolean;
   revealed: boolean;
-  readonly verdicts: Map<string, { verdict: Verdict; salt: string; committed: boolean; revealed: boolean }>;
   readonly seconds: VerifiedSeconds;
 }
 
-const nameOf = ({ worker, transition }: Check) => `${worker} ${transition}`;
 const secondsSince = (at: number) => (performance.now() - at) / 1000;
 
 export class VerifiedRounds implements StepWatcher {
   readonly #options: VerifiedRoundOptions;
   readonly #account: Account;
-  /** Of the round at hand and of the one before: a dispute may still ask for its states. */
+  readonly #checks: Checks;
+  /** Of the round at hand, of the one before, and of those that are disputed: their states may be asked for. */
   #recorders: UnitRecorder[] = [];
+  #trainer: Trainer | null = null;
   #work: Work | null = null;
 
   constructor(options: VerifiedRoundOptions) {
     this.#options = options;
     this.#account = accountOfPeerId(options.peerId);
+    this.#checks = new Checks({ ...options, say: (event) => this.#say(event) });
   }
 
   /** Watches the replica's inner steps from now on; called again for another replica. */
   attach({ engine }: Replica): void {
-    const { unitSteps } = this.#options;
-    this.#recorders = [
-      new UnitRecorder(engine.trainer, unitSteps),
-      new UnitRecorder(engine.trainer, unitSteps),
-    ];
+    this.#recorders = [];
+    this.#trainer = engine.trainer;
     this.#work = null;
     engine.watch(this);
   }
@@ -122,7 +103,23 @@ export class VerifiedRounds implements StepWatcher {
   }
 
   get #recorder(): UnitRecorder {
-    return this.#recorders[this.#at().round % 2]!;
+    return this.recorderOf(this.#at().round)!;
+  }
+
+  /** One whose memory nobody needs any more, or a new one. */
+  #freeRecorder(round: number): UnitRecorder {
+    const { ledger, unitSteps } = this.#options;
+    const disputed = [...ledger.state.disputes.values()]
+      .filter(({ worker, outcome }) => worker === this.#account && outcome === null)
+      .map((dispute) => dispute.round);
+    const kept = new Set([round - 1, ...disputed]);
+    const free = this.#recorders.find(
+      ({ recorded, first }) => recorded === 0 || !kept.has(first / unitSteps),
+    );
+    if (free !== undefined) return free;
+    const made = new UnitRecorder(this.#trainer!, unitSteps);
+    this.#recorders.push(made);
+    return made;
   }
 
   /**
@@ -139,6 +136,7 @@ export class VerifiedRounds implements StepWatcher {
       round,
       beacon,
       drawOf,
+      parameters: () => this.#recorder.kept(0).state.parameters,
       salt: randomBytes(32).toString("hex"),
       unit: null,
       committed: false,
@@ -148,10 +146,11 @@ export class VerifiedRounds implements StepWatcher {
     };
     const hashedAt = performance.now();
     const first = round * this.#options.unitSteps;
-    await this.#recorder.begin(first, drawOf);
-    if (!this.#continues((await this.#recorder.start()).inner)) {
+    const recorder = this.#freeRecorder(round);
+    await recorder.begin(first, drawOf);
+    if (!this.#continues((await recorder.start()).inner)) {
       await this.#options.freshen();
-      await this.#recorder.begin(first, drawOf);
+      await recorder.begin(first, drawOf);
     }
     this.#work.seconds.commit += secondsSince(hashedAt);
   }
@@ -206,9 +205,9 @@ export class VerifiedRounds implements StepWatcher {
     await this.#wait(standing.reached(work.round, "reveal"), signal);
     await this.#reveal(work);
     await this.#wait(standing.reached(work.round, "verdictCommit"), signal);
-    await this.#check(work, view);
+    await this.#checks.commit(work, view);
     await this.#wait(standing.reached(work.round, "verdictReveal"), signal);
-    await this.#tell(work);
+    await this.#checks.tell(work);
     await this.#wait(standing.allAccepted(work.round, members), signal);
     const { peerId, emit } = this.#options;
     emit({
@@ -229,7 +228,19 @@ export class VerifiedRounds implements StepWatcher {
   async #commit(work: Work, replica: Replica): Promise<void> {
     if (work.committed) return;
     const { ledger } = this.#options;
-    standing.expectShard(ledger.state, work.round, this.#account, replica.shard);
+    const said = standing.shardOf(ledger.state, work.round, this.#account);
+    if (said !== replica.shard) {
+      // Work on other data could be replayed by nobody: it commits to nothing, and the round goes on without it.
+      const reason = `round ${work.round + 1} was opened with shard ${said} for this peer, which has worked on shard ${replica.shard}`;
+      this.#options.emit({
+        type: "warning",
+        peer: this.#options.peerId,
+        round: work.round,
+        code: "ERR_LEDGER",
+        reason,
+      });
+      return;
+    }
     const startedAt = performance.now();
     work.unit ??= await this.#recorder.close(await this.#ownContribution(work, replica));
     work.seconds.commit += secondsSince(startedAt);
@@ -256,7 +267,7 @@ export class VerifiedRounds implements StepWatcher {
   }
 
   async #reveal(work: Work): Promise<void> {
-    if (work.revealed) return;
+    if (work.revealed || !work.committed) return;
     const { root, before, after, contribution, beforeParts, afterParts } = work.unit!;
     const { round, salt } = work;
     const parts = {
@@ -266,109 +277,6 @@ export class VerifiedRounds implements StepWatcher {
     };
     await this.#say({ kind: "WorkRevealed", round, root, before, after, ...parts, contribution, salt });
     work.revealed = true;
-  }
-
-  /** Replays what was drawn for this peer, and commits to what it found. */
-  async #check(work: Work, view: LiveView): Promise<void> {
-    const { ledger } = this.#options;
-    const { round } = work;
-    for (const check of standing.checksOf(ledger.state, round, this.#account)) {
-      if (work.verdicts.get(nameOf(check))?.committed === true) continue;
-      const verdict = await this.#verdict(check, view);
-      const made = { verdict, salt: randomBytes(32).toString("hex"), committed: false, revealed: false };
-      work.verdicts.set(nameOf(check), made);
-      const { worker, transition } = check;
-      const commitment = verdictCommitmentOf({
-        ledgerId: ledger.id,
-        round,
-        author: this.#account,
-        worker,
-        transition,
-        verdict: verdicts[verdict.kind],
-        digest: verdict.digest,
-        salt: made.salt,
-      });
-      await this.#say({ kind: "VerdictCommitted", round, worker, transition, commitment });
-      made.committed = true;
-    }
-  }
-
-  async #verdict(check: Check, view: LiveView): Promise<Verdict> {
-    const { proofs, peerId, emit } = this.#options;
-    const work = this.#at();
-    const { worker, transition } = check;
-    const member = view.members.find((one) => accountOfPeerId(one.peerId) === worker);
-    const unit = this.#revealed(work, worker);
-    const startedAt = performance.now();
-    const opening =
-      member === undefined
-        ? null
-        : await proofs
-            .transition(
-              member,
-              { round: work.round, transition, unit: { root: unit.root, steps: unit.steps } },
-              view.signal,
-            )
-            .catch(() => null);
-    view.signal.throwIfAborted();
-    work.seconds.wait += secondsSince(startedAt);
-    const shard = standing.shardOf(this.#options.ledger.state, work.round, worker) ?? 0;
-    let seconds = 0;
-    const verdict = await this.#options.use(shard, async (trainer) => {
-      const replayedAt = performance.now();
-      const found = await verdictOf(new Replayer(trainer), unit, transition, opening, {
-        contributionOf: ({ parameters }) => {
-          const { state } = this.#recorder.kept(0);
-          return this.#options.contributionOf(work.round, shard, state.parameters, parameters);
-        },
-        signal: view.signal,
-      });
-      seconds = secondsSince(replayedAt);
-      return found;
-    });
-    work.seconds.replay += seconds;
-    const { kind, reason } = verdict;
-    if (kind === "hard" && opening !== null)
-      this.#options.accuse({ round: work.round, worker, transition, state: opening.state });
-    emit({
-      type: "checked",
-      peer: peerId,
-      round: work.round,
-      worker: member?.peerId ?? worker,
-      transition,
-      verdict: kind,
-      reason,
-      seconds,
-    });
-    return verdict;
-  }
-
-  /** What everybody knows of a worker's unit. */
-  #revealed({ round, beacon }: Work, worker: Account): RevealedUnit {
-    const { unitSteps, ledger } = this.#options;
-    const { root } = standing.unitOf(ledger.state, round, worker)!;
-    const drawOf = (step: number) => dataSeed(beacon, worker, step);
-    return { root, steps: unitSteps, first: round * unitSteps, drawOf };
-  }
-
-  /** Tells the verdicts, now that nobody can copy them any more. */
-  async #tell(work: Work): Promise<void> {
-    const { round } = work;
-    for (const [name, made] of work.verdicts) {
-      if (made.revealed) continue;
-      const [worker, transition] = name.split(" ") as [Account, string];
-      const { verdict, salt } = made;
-      await this.#say({
-        kind: "VerdictRevealed",
-        round,
-        worker,
-        transition: Number(transition),
-        verdict: verdicts[verdict.kind],
-        digest: verdict.digest,
-        salt,
-      });
-      made.revealed = true;
-    }
   }
 
   /** Compares what every member sent with what it had committed to. @throws ERR_PROOF naming those who sent something else. */
