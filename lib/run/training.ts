@@ -206,10 +206,16 @@ export class Training {
   }
 
   /** Takes what waited for a commit and evaluates the new state. */
-  async commit({ epoch, contributors }: Commit): Promise<RunEvent & { type: "round" }> {
+  async commit({
+    epoch,
+    round: committed,
+    contributors,
+    resultDigest,
+  }: Commit): Promise<RunEvent & { type: "round" }> {
     const { account, trainSeconds } = this.#exchange;
     const committedAt = performance.now();
     await this.#replica.apply();
+    this.#trust?.committed(committed, resultDigest);
     const validationLoss = await this.#replica.evaluate();
     const { standing, ownDigest } = this.#replica;
     const { round } = standing;

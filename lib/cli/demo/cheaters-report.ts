@@ -89,6 +89,9 @@ const ofType = <Type extends TimedEvent["type"]>(events: readonly TimedEvent[], 
   events.filter((event): event is EventOf<Type> & TimedEvent => event.type === type);
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
+/** Effects of the events of a dispute. */
+const moveTypes: ReadonlySet<Effect["type"]> = new Set(["disputed", "moved", "settled"]);
+
 interface Happened extends Effect {
   readonly record: number;
 }
@@ -103,22 +106,24 @@ async function readLedger(path: string) {
     }),
   );
   if (report.fault !== null) throw new GradmeshError("ERR_LEDGER", `${path}: ${report.fault.reason}`);
-  return { happened, state: report.state, records: report.count };
+  return { happened, records: report.count };
 }
 
 function cheaterReport(
   { events, names }: CheatersInput,
   name: string,
   cheat: CheatPlan,
-  { happened, state }: Awaited<ReturnType<typeof readLedger>>,
+  { happened }: Awaited<ReturnType<typeof readLedger>>,
 ): CheaterReport {
   const peer = [...names].find(([, known]) => known === name)?.[0];
   const account = peer === undefined ? "" : accountOfPeerId(peer);
   const slashed = happened.find((one) => one.type === "slashed" && one.account === account);
-  const dispute = slashed?.dispute === undefined ? undefined : state.disputes.get(slashed.dispute);
-  const settled = happened.find((one) => one.type === "settled" && one.dispute === slashed?.dispute);
-  if (slashed === undefined || dispute === undefined) return { name, cheat, found: null };
-  const { round, transition, challenger, id, moves } = dispute;
+  // The ledger's state forgets what is settled and paid; its records do not.
+  const moves = happened.filter(({ type, dispute }) => moveTypes.has(type) && dispute === slashed?.dispute);
+  const opened = moves.find(({ type }) => type === "disputed");
+  const settled = moves.find(({ type }) => type === "settled");
+  if (slashed?.dispute === undefined || opened === undefined) return { name, cheat, found: null };
+  const { round = 0, transition = 0, other: challenger = "" } = opened;
   const checked = ofType(events, "checked").find(
     (event) => event.worker === peer && event.round === round && event.verdict === "hard",
   );
@@ -127,8 +132,8 @@ function cheaterReport(
     verifier: nameOf(names, challenger),
     transition,
     reason: checked?.reason ?? "",
-    dispute: id,
-    moves,
+    dispute: slashed.dispute,
+    moves: moves.length,
     ruling: settled?.reason ?? "",
     record: slashed.record,
     slashed: Number(slashed.amount ?? 0n),

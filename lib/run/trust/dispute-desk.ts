@@ -35,6 +35,8 @@ export interface DisputeDeskOptions {
   ): Promise<Result>;
   /** The digest of what follows from a worker's first and last state of a round, as the members decode it. */
   contributionOf(round: number, worker: Account, before: Float32Array, after: Float32Array): Promise<Hash>;
+  /** The digest of the aggregate that this peer came to in a round; null where it was not there, or long ago. */
+  resultOf(round: number): Hash | null;
   readonly peerId: string;
   readonly emit: EventSink;
 }
@@ -156,12 +158,41 @@ export class DisputeDesk {
   async #moveOf(dispute: Dispute): Promise<LedgerEvent | null> {
     const { id, turn, worker, challenger, referee } = dispute;
     const { account } = this.#options.ledger;
+    if (dispute.transition === 0) return this.#moveOfAggregate(dispute);
     if (turn === "worker" && worker === account) return this.#defend(dispute);
     if (turn === "challenger" && challenger === account) {
       const move = challengerMove(viewOf(dispute), await this.#traceOfChallenger(dispute));
       return move === null ? null : { ...move, dispute: id };
     }
     return turn === "referee" && referee === account ? this.#rule(dispute) : null;
+  }
+
+  /**
+   * Of transition 0, a round's aggregate, whose worker is the sequencer: one operation that every member has done, so that the
+   * referee compares the result on the ledger with its own.
+   */
+  #moveOfAggregate({ id, turn, worker, referee, round }: Dispute): LedgerEvent | null {
+    const { ledger, resultOf } = this.#options;
+    const found = roundOf(ledger.state, round);
+    const before = found?.aggregate?.revealed?.before;
+    const said = found?.closed?.result;
+    if (before === undefined || said === undefined) return null;
+    if (turn === "worker" && worker === ledger.account) {
+      const { root } = treeOf([said]);
+      return { kind: "TraceOpened", dispute: id, before, path: [], trace: root, leaves: 1 };
+    }
+    const own = resultOf(round);
+    if (turn !== "referee" || referee !== ledger.account || own === null) return null;
+    const winner = own === said ? "worker" : "challenger";
+    const reason = `the round's result is ${own}, the ledger's ${said}`;
+    const ruling: Ruling = { winner, operator: 0, reason };
+    return {
+      kind: "Settled",
+      dispute: id,
+      winner: own === said ? 0 : 1,
+      operator: 0,
+      evidence: rulingDigest(ruling),
+    };
   }
 
   /** Of transition H + 1, from the last state to the contribution, which is no step. */

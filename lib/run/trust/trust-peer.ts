@@ -22,6 +22,8 @@ import { peerCapabilities } from "./terms.js";
 import { type MakeTrainer, TrainerPool } from "./trainer-pool.js";
 import { VerifiedRounds } from "./verified-round.js";
 
+/** Rounds whose results this peer remembers, as a referee: more than can be disputed. */
+const RESULTS_KEPT = 8;
 /** An answer is waited for a quarter of a move's or a phase's time. */
 const ASKING_PART = 4;
 
@@ -45,6 +47,8 @@ export class TrustPeer {
   readonly #desk: DisputeDesk;
   readonly #server: ProofServer;
   readonly #contributed: Contributed;
+  /** Digests of the aggregates of the last rounds. */
+  readonly #results = new Map<number, Hash>();
   readonly #members = new Map<Account, Member>();
   #replica: Replica;
   readonly #pool: TrainerPool;
@@ -95,6 +99,7 @@ export class TrustPeer {
         this.#pool.use(this.#shardOf(round, worker), worker === ledger.account, work),
       contributionOf: (round, worker, before, after) =>
         this.#contributionOf(round, this.#shardOf(round, worker), before, after),
+      resultOf: (round) => this.#results.get(round) ?? null,
       peerId: host.peerId,
       emit,
     });
@@ -151,6 +156,12 @@ export class TrustPeer {
   attach(replica: Replica): void {
     this.#replica = replica;
     this.rounds.attach(replica);
+  }
+
+  /** A round is committed: this peer has voted for this result. */
+  committed(round: number, result: Hash): void {
+    this.#results.set(round, result);
+    this.#results.delete(round - RESULTS_KEPT);
   }
 
   /** Before a view's work. */
