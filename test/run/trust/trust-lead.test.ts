@@ -89,7 +89,7 @@ test("who passes the entry check is registered and granted its first stake, once
   await close();
 });
 
-test("threat 37: a peer whose bits differ again is ejected on the ledger with the evidence, expelled, and not let in again", async () => {
+test("a peer whose bits differ again is ejected on the ledger with the evidence, expelled, and not let in again", async () => {
   const { lead, register, account, told, close } = await world();
   const peer = generateIdentity();
   await register(peer);
