@@ -1,8 +1,11 @@
 /** For tests and the demo: a peer that does not do its work, and commits to what it did instead. */
 import type { StepContext, Trainer } from "../trainer/trainer.js";
 
-/** skip: leaves out every second inner step. copy: does the work of the run's first peer over again instead of its own. */
-export const cheatKinds = ["skip", "copy"] as const;
+/**
+ * skip: leaves out every second inner step. copy: does the work of the run's first peer over again instead of its own. accuse:
+ * works, and says of the first step that it checks in a round that it is wrong.
+ */
+export const cheatKinds = ["skip", "copy", "accuse"] as const;
 export type CheatKind = (typeof cheatKinds)[number];
 
 export interface CheatPlan {
@@ -24,7 +27,7 @@ export function cheatingTrainer(
   const cheats = ({ step }: StepContext) => step >= (round - 1) * steps;
   const skipped = ({ step }: StepContext) => step % 2 === 1;
   const step = async (context: StepContext) => {
-    if (!cheats(context)) return trainer.step(context);
+    if (!cheats(context) || kind === "accuse") return trainer.step(context);
     if (kind === "skip") return skipped(context) ? { loss: 0, tokens: 0 } : trainer.step(context);
     copyState(trainer, other);
     const result = await other.step({ ...context, last: true });

@@ -73,6 +73,24 @@ test("cheaters are found, slashed and ejected, the others end with the same bits
     }
   }));
 
+test("threat 17: who accuses falsely loses the bond; the accused wins, keeps its stake, and works on", () =>
+  withRun(verified({ rounds: 12, trust: { verify: true, rate: 1, lockMs: 1000 } }), async (run) => {
+    await run.startAll([["second"], ["third"], ["accuser", "--cheat", "accuse:3"]]);
+    const names = ["first", "second", "third", "accuser"];
+    const digests = await run.digests(names);
+    assert.is(new Set(digests).size, 1);
+    const state = await ledgerOf(run, "first");
+    const settled = run.events.filter((event) => event.type === "ledger" && event.what === "settled");
+    assert.ok(settled.length > 0, "it went to a dispute");
+    for (const event of settled)
+      assert.match(event.type === "ledger" ? event.reason : "", /the worker was right/);
+    const accuser = state.accounts.get(accountOf(run, "accuser"))!;
+    assert.ok(accuser.free < 1000n, `${accuser.free} free: the bonds are lost`);
+    for (const name of names) assert.is(state.accounts.get(accountOf(run, name))!.bonded, 1000n, name);
+    const last = run.events.findLast((event) => event.type === "round" && event.name === "first");
+    assert.is(last?.type === "round" ? last.contributors.length : 0, 4, "all work at the end");
+  }));
+
 test("a peer that is killed in a verified round comes back, and the run goes on with it", () =>
   withRun(verified({ rounds: 40, peersMin: 3 }), async (run) => {
     const ticket = await run.startAll([["second"], ["third", "--fault", "3:5:SIGKILL"]]);

@@ -2,7 +2,7 @@
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replayRun } from "../../gym/audit.js";
-import { type CheatPlan, cheatKinds } from "../../run/cheat.js";
+import type { CheatPlan } from "../../run/cheat.js";
 import { parseConfig } from "../../run/config.js";
 import { createProgress, progressMode, shortPeer } from "../progress.js";
 import { Swarm } from "../swarm.js";
@@ -45,11 +45,14 @@ export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: 
   };
 }
 
+/** Of cheaters that do not do their work. */
+const workKinds = ["skip", "copy"] as const;
+
 /** The last peers cheat, in turns of kind, each from a round of its own in the first third. */
 export function cheatPlans({ peers, cheaters, rounds }: CheatersOptions): Map<string, CheatPlan> {
   return new Map(
     Array.from({ length: cheaters }, (_, index) => {
-      const kind = cheatKinds[index % cheatKinds.length]!;
+      const kind = workKinds[index % workKinds.length]!;
       const round = 1 + Math.min(index + 2, Math.max(1, Math.floor(rounds / 3)));
       return [`peer-${peers - cheaters + index}`, { kind, round }];
     }),

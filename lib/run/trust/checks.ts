@@ -22,6 +22,8 @@ export interface CheckOptions {
   readonly unitSteps: number;
   /** Digest of what the members decode of a round's contribution, from the parameters before and after the inner steps. */
   contributionOf(round: number, shard: number, before: Float32Array, after: Float32Array): Promise<Hash>;
+  /** For tests: whether this peer says in a round that what it checks is wrong. */
+  accusesFalsely?(round: number): boolean;
   /** This peer found a transition wrong. */
   accuse(accusation: Accusation): void;
   readonly emit: EventSink;
@@ -108,18 +110,22 @@ export class Checks {
     work.seconds.wait += secondsSince(startedAt);
     const shard = standing.shardOf(this.#options.ledger.state, work.round, worker) ?? 0;
     let seconds = 0;
-    const verdict = await this.#options.use(shard, async (trainer) => {
+    const found = await this.#options.use(shard, async (trainer) => {
       const replayedAt = performance.now();
-      const found = await verdictOf(new Replayer(trainer), unit, transition, opening, {
+      const made = await verdictOf(new Replayer(trainer), unit, transition, opening, {
         contributionOf: ({ parameters }) => {
           return this.#options.contributionOf(work.round, shard, work.parameters(), parameters);
         },
         signal: view.signal,
       });
       seconds = secondsSince(replayedAt);
-      return found;
+      return made;
     });
     work.seconds.replay += seconds;
+    const lies = found.kind === "accept" && this.#options.accusesFalsely?.(work.round) === true;
+    const verdict: Verdict = lies
+      ? { kind: "hard", digest: work.beacon, reason: "a false accusation" }
+      : found;
     const { kind, reason } = verdict;
     if (kind === "hard" && opening !== null)
       this.#options.accuse({ round: work.round, worker, transition, state: opening.state });

@@ -1,42 +1,27 @@
 /**
- * A peer's part in disputes, whichever side it is on: it accuses whom it found wrong, defends its own work, and as the referee
- * runs the one operator that is left. It acts on what the ledger says, so it goes on wherever a restart cut it off.
+ * A peer's part in disputes, whichever side it is on: it accuses whom it found wrong, defends its own work, and rules where it
+ * is the referee (rulings.ts). It acts on what the ledger says, so it goes on wherever a restart cut it off.
  */
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
-import { dataSeed } from "../../ledger/draw.js";
-import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
+import type { Account, LedgerEvent } from "../../ledger/events.js";
 import type { Dispute } from "../../ledger/rules/state.js";
 import { peerIdOfAccount } from "../../ledger/sign.js";
 import type { Trainer } from "../../trainer/trainer.js";
-import { contributionRuling } from "../../verify/contribution.js";
 import { challengerMove, type DisputeView, workerMove } from "../../verify/dispute.js";
 import { treeOf } from "../../verify/merkle.js";
-import { type DisputedLeaf, type Ruling, refereeRuling, rulingDigest } from "../../verify/referee.js";
-import { sourcePlan } from "../../verify/sources.js";
-import { loadState, type StateTensors, stateDigest, tensorsOf } from "../../verify/state.js";
-import { type Evidence, evidenceOf, leavesOf, type Trace, tracedStep, traceOf } from "../../verify/trace.js";
+import { loadState, type StateTensors } from "../../verify/state.js";
+import { evidenceOf, type Trace, traceOf } from "../../verify/trace.js";
 import { StateSource, type UnitRecorder } from "../../verify/unit.js";
 import type { EventSink } from "../events.js";
-import { evidenceSizes, packEvidence, unpackEvidence } from "./evidence.js";
+import { packEvidence } from "./evidence.js";
 import type { ProofClient } from "./proof-client.js";
-import type { RunLedger } from "./run-ledger.js";
+import { contextOf, isContribution, type RulingOptions, Rulings } from "./rulings.js";
 import { roundOf, unitOf } from "./standing.js";
 
-export interface DisputeDeskOptions {
-  readonly ledger: RunLedger;
+export interface DisputeDeskOptions extends RulingOptions {
   readonly proofs: Pick<ProofClient, "evidence" | "transition">;
-  readonly unitSteps: number;
   /** Of its own work, as long as its states are kept; else null. */
   recorderOf(round: number): UnitRecorder | null;
-  /** Does work with a trainer of the shard that the worker had in the round, that nobody else uses meanwhile; of its own, with one that does as it did. */
-  use<Result>(
-    of: { readonly round: number; readonly worker: Account },
-    work: (trainer: Trainer) => Promise<Result>,
-  ): Promise<Result>;
-  /** The digest of what follows from a worker's first and last state of a round, as the members decode it. */
-  contributionOf(round: number, worker: Account, before: Float32Array, after: Float32Array): Promise<Hash>;
-  /** The digest of the aggregate that this peer came to in a round; null where it was not there, or long ago. */
-  resultOf(round: number): Hash | null;
   readonly peerId: string;
   readonly emit: EventSink;
 }
@@ -57,6 +42,7 @@ const ACCUSATIONS_MAX = 8;
 
 export class DisputeDesk {
   readonly #options: DisputeDeskOptions;
+  readonly #rulings: Rulings;
   readonly #accusations = new Map<string, Accusation>();
   readonly #opened = new Set<string>();
   readonly #traces = new Map<number, Trace>();
@@ -69,6 +55,7 @@ export class DisputeDesk {
 
   constructor(options: DisputeDeskOptions) {
     this.#options = options;
+    this.#rulings = new Rulings(options);
     this.#stopListening = options.ledger.onEffects((_, effects) => {
       for (const { type, dispute } of effects) if (type === "settled") this.#forget(dispute!);
       if (effects.some(({ type }) => type === "phase" || type === "disputed" || type === "moved"))
@@ -158,52 +145,23 @@ export class DisputeDesk {
   async #moveOf(dispute: Dispute): Promise<LedgerEvent | null> {
     const { id, turn, worker, challenger, referee } = dispute;
     const { account } = this.#options.ledger;
-    if (dispute.transition === 0) return this.#moveOfAggregate(dispute);
-    if (turn === "worker" && worker === account) return this.#defend(dispute);
-    if (turn === "challenger" && challenger === account) {
+    if (turn === "referee" && referee === account) return this.#rulings.of(dispute);
+    if (turn === "worker" && worker === account)
+      return dispute.transition === 0 ? this.#defendAggregate(dispute) : this.#defend(dispute);
+    if (turn === "challenger" && challenger === account && dispute.transition > 0) {
       const move = challengerMove(viewOf(dispute), await this.#traceOfChallenger(dispute));
       return move === null ? null : { ...move, dispute: id };
     }
-    return turn === "referee" && referee === account ? this.#rule(dispute) : null;
+    return null;
   }
 
-  /**
-   * Of transition 0, a round's aggregate, whose worker is the sequencer: one operation that every member has done, so that the
-   * referee compares the result on the ledger with its own.
-   */
-  #moveOfAggregate({ id, turn, worker, referee, round }: Dispute): LedgerEvent | null {
-    const { ledger, resultOf } = this.#options;
-    const found = roundOf(ledger.state, round);
+  /** Of transition 0, a round's aggregate, whose worker is the sequencer. */
+  #defendAggregate({ id, round }: Dispute): LedgerEvent | null {
+    const found = roundOf(this.#options.ledger.state, round);
     const before = found?.aggregate?.revealed?.before;
     const said = found?.closed?.result;
     if (before === undefined || said === undefined) return null;
-    if (turn === "worker" && worker === ledger.account) {
-      const { root } = treeOf([said]);
-      return { kind: "TraceOpened", dispute: id, before, path: [], trace: root, leaves: 1 };
-    }
-    const own = resultOf(round);
-    if (turn !== "referee" || referee !== ledger.account || own === null) return null;
-    const winner = own === said ? "worker" : "challenger";
-    const reason = `the round's result is ${own}, the ledger's ${said}`;
-    const ruling: Ruling = { winner, operator: 0, reason };
-    return {
-      kind: "Settled",
-      dispute: id,
-      winner: own === said ? 0 : 1,
-      operator: 0,
-      evidence: rulingDigest(ruling),
-    };
-  }
-
-  /** Of transition H + 1, from the last state to the contribution, which is no step. */
-  #isContribution({ transition }: Dispute): boolean {
-    return transition === this.#options.unitSteps + 1;
-  }
-
-  #contextOf({ round, worker, transition }: Dispute) {
-    const { ledger, unitSteps } = this.#options;
-    const step = round * unitSteps + transition - 1;
-    return { step, draw: dataSeed(roundOf(ledger.state, round)!.beacon, worker, step) };
+    return { kind: "TraceOpened", dispute: id, before, path: [], trace: treeOf([said]).root, leaves: 1 };
   }
 
   async #defend(dispute: Dispute): Promise<LedgerEvent | null> {
@@ -211,7 +169,7 @@ export class DisputeDesk {
     const recorder = this.#options.recorderOf(round);
     if (recorder === null) return null;
     const { unit } = recorder;
-    if (phase === "trace" && this.#isContribution(dispute)) {
+    if (phase === "trace" && isContribution(this.#options, dispute)) {
       // A trace of one leaf: what is disputed is one operation.
       const { root } = treeOf([unit.contribution]);
       const [before, path] = [unit.leaves[transition - 1]!, unit.tree.proof(transition - 1)];
@@ -250,7 +208,7 @@ export class DisputeDesk {
     const known = this.#traces.get(dispute.id);
     if (known !== undefined) return known;
     loadState(trainer, state);
-    const trace = await traceOf(trainer, this.#contextOf(dispute));
+    const trace = await traceOf(trainer, contextOf(this.#options, dispute));
     this.#traces.set(dispute.id, trace);
     return trace;
   }
@@ -265,82 +223,13 @@ export class DisputeDesk {
     return use(found, async (trainer) => {
       const states = new StateSource(recorder, trainer);
       const state = await states.state(found.transition - 1);
-      if (this.#isContribution(found)) {
+      if (isContribution(this.#options, found)) {
         const first = await states.state(0);
         return [first.parameters, ...first.inner, state.parameters, ...state.inner];
       }
       const trace = await this.#traceFrom(found, trainer, state);
       loadState(trainer, state);
-      return packEvidence(await evidenceOf(trainer, this.#contextOf(found), trace, operator));
-    });
-  }
-
-  async #rule(dispute: Dispute): Promise<LedgerEvent> {
-    const ruling = await (this.#isContribution(dispute)
-      ? this.#ruleContribution(dispute)
-      : this.#ruleStep(dispute));
-    const { winner, operator } = ruling;
-    return {
-      kind: "Settled",
-      dispute: dispute.id,
-      winner: winner === "worker" ? 0 : 1,
-      operator,
-      evidence: rulingDigest(ruling),
-    };
-  }
-
-  #ruleStep(dispute: Dispute): Promise<Ruling> {
-    return this.#options.use(dispute, async (trainer) => {
-      const context = this.#contextOf(dispute);
-      const leaf = disputedLeaf(dispute);
-      const evidence = await this.#evidenceFor(dispute, trainer, leaf);
-      return refereeRuling(trainer, context, leaf, evidence);
-    });
-  }
-
-  /** Null where the worker shows nothing that fits; of a trace of another graph nothing does, and the ruling says so. */
-  async #evidenceFor(dispute: Dispute, trainer: Trainer, leaf: DisputedLeaf): Promise<Evidence | null> {
-    const traced = tracedStep(trainer, this.#contextOf(dispute));
-    try {
-      const plan = sourcePlan(traced);
-      if (leaf.leaves !== leavesOf(plan)) return null;
-      const of = [traced, plan, leaf.operator, leaf.leaves, tensorsOf(trainer)] as const;
-      const arrays = await this.#ask(dispute, leaf.operator, evidenceSizes(...of));
-      return arrays === null ? null : unpackEvidence(arrays, ...of);
-    } finally {
-      traced.close();
-    }
-  }
-
-  /** Null where the worker shows nothing in time. */
-  #ask(
-    { id, worker }: Dispute,
-    operator: number,
-    sizes: readonly number[],
-  ): Promise<readonly Uint8Array[] | null> {
-    const question = { dispute: id, operator, sizes };
-    return this.#options.proofs.evidence({ peerId: peerIdOfAccount(worker) }, question).catch(() => null);
-  }
-
-  /** From the first and the last state of the unit, which the worker must show. */
-  #ruleContribution(dispute: Dispute): Promise<Ruling> {
-    const { worker, round } = dispute;
-    const { ledger, unitSteps, use, contributionOf } = this.#options;
-    return use(dispute, async (trainer) => {
-      const like = tensorsOf(trainer);
-      const sizes = [like.parameters, ...like.inner].map(({ byteLength }) => byteLength);
-      const arrays = await this.#ask(dispute, 0, [...sizes, ...sizes]);
-      const [first, last] = [arrays?.slice(0, sizes.length), arrays?.slice(sizes.length)].map(stateOf);
-      const { step } = this.#contextOf(dispute);
-      let shown = last ?? null;
-      if (first != null) {
-        loadState(trainer, first);
-        const digest = await stateDigest(trainer, round * unitSteps);
-        if (digest !== unitOf(ledger.state, round, worker)?.before) shown = null;
-      }
-      return contributionRuling(trainer, step, disputedLeaf(dispute), shown, ({ parameters }) =>
-        contributionOf(round, worker, first!.parameters, parameters),
-      );
+      return packEvidence(await evidenceOf(trainer, contextOf(this.#options, found), trace, operator));
     });
   }
 
@@ -349,12 +238,6 @@ export class DisputeDesk {
     this.#stopListening();
     await Promise.all(this.#queues.values());
   }
-}
-
-/** A state's tensors from their bytes, in a unit's order; null of none. */
-function stateOf(arrays: readonly Uint8Array[] | undefined): StateTensors | null {
-  const [parameters, ...inner] = (arrays ?? []).map((bytes) => new Float32Array(bytes.slice().buffer));
-  return parameters === undefined ? null : { parameters, inner };
 }
 
 const viewOf = ({ phase, turn, transition, level, index, children, leaves }: Dispute): DisputeView => ({
@@ -366,23 +249,3 @@ const viewOf = ({ phase, turn, transition, level, index, children, leaves }: Dis
   children,
   leaves,
 });
-
-function disputedLeaf({
-  transition,
-  before,
-  leaf,
-  trace,
-  leaves,
-  operator,
-  operatorLeaf,
-}: Dispute): DisputedLeaf {
-  return {
-    transition,
-    before: before!,
-    leaf: leaf!,
-    trace: trace!,
-    leaves,
-    operator: operator!,
-    operatorLeaf: operatorLeaf!,
-  };
-}

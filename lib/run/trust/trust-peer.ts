@@ -88,6 +88,7 @@ export class TrustPeer {
       peerId: host.peerId,
       unitSteps,
       emit,
+      ...(cheat?.kind === "accuse" ? { accusesFalsely: (round) => round + 1 === cheat.round } : {}),
       ...(cheat?.kind === "copy" ? { draws: (round) => this.#copied(cheat, round) } : {}),
     });
     this.#desk = new DisputeDesk({
