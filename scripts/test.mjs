@@ -11,7 +11,8 @@ import { stripVTControlCharacters } from "node:util";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const FILE_LIMIT_MS = 120_000;
 const E2E_LIMIT_MS = 240_000;
-const NATIVE_LIMIT_MS = 300_000;
+/** Of all tests of a native room, which under sanitizers and on an emulated GPU take minutes. */
+const NATIVE_LIMIT_MS = 600_000;
 const BUILD_LIMIT_MS = 1_800_000;
 /** How long processes that a test started may take to end after it. */
 const LEFTOVER_LIMIT_MS = 3_000;
