@@ -38,6 +38,8 @@ export interface AuditReport<State> {
   readonly head: Head | undefined;
   /** After the records that hold. */
   readonly state: State;
+  /** Its digest, as a snapshot would have it; null where something does not hold. */
+  readonly stateDigest: Hash | null;
   /** The first thing that does not hold; null where all does. */
   readonly fault: AuditFault | null;
 }
@@ -146,6 +148,11 @@ class AuditRun<State, Effect> {
         seq: known.count - 1,
         reason: `its hash is ${this.#knownHash}, but the known head of ${known.count} records is ${known.hash}: two ledgers`,
       };
+    try {
+      this.#replica.digest();
+    } catch (error) {
+      return { seq: count - 1, reason: asGradmeshError(error).message };
+    }
     const integrity = this.#source.integrity();
     return integrity === "ok"
       ? null
@@ -155,7 +162,9 @@ class AuditRun<State, Effect> {
   report(fault: AuditFault | null): AuditReport<State> {
     const { ledgerId, sequencer, count, hash, time, state } = this.#replica;
     const held = fault?.seq === undefined ? count : Math.min(count, fault.seq);
-    return { ledgerId, sequencer, count: held, hash, time, head: this.#lastHead, state, fault };
+    const head = this.#lastHead;
+    const stateDigest = fault === null ? this.#replica.digest() : null;
+    return { ledgerId, sequencer, count: held, hash, time, head, state, stateDigest, fault };
   }
 
   #takePage(page: readonly Buffer[]): AuditFault | undefined {

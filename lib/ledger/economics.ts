@@ -46,21 +46,6 @@ export function stakeNeeded(
   return ceilDivide(slashed * BigInt(PER_MILLION), BigInt(slashPpm));
 }
 
-/** Whether one wrong step a unit loses in the mean, or at best comes out even, with so much at stake. */
-export function honestyPays(
-  terms: CheatOdds & {
-    readonly gain: bigint;
-    readonly stake: bigint;
-    readonly reward?: bigint;
-    readonly slashPpm?: number;
-  },
-): boolean {
-  const odds = oddsOf(terms);
-  const { gain, stake, reward = 0n, slashPpm = PER_MILLION } = terms;
-  const million = BigInt(PER_MILLION);
-  return odds * (stake * BigInt(slashPpm) + reward * million) >= (SQUARE - odds) * gain * million;
-}
-
 /** The chance that at least one of so many wrong transitions is found: 1 - (1 - pq)^n. For printing. */
 export function catchProbability(odds: CheatOdds, wrong: number): number {
   const one = Number(oddsOf(odds)) / Number(SQUARE);

@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { GradmeshError } from "../base/errors.js";
 import type { Account, Hash, LedgerRecord } from "./events.js";
 import { encodeHead, type Head, provenEquivocation, verifyHead } from "./head.js";
+import { Listeners, type Subscriber } from "./listeners.js";
 import { EVENT_OFFSET, encodeRecord, recordHash } from "./record.js";
 import { replay } from "./replay.js";
 import { Replica, type Rules } from "./replica.js";
 import { KeyRing } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
 import { createStore, openStore, type Store } from "./store.js";
-import { Listeners, readRecords, type Subscriber, subscribeTo } from "./stream.js";
 
 export interface FollowerOptions<State, Effect> {
   readonly path: string;
@@ -94,12 +94,7 @@ export class Follower<State, Effect> {
 
   /** Records on disk, in order, from one on. */
   records(from = 0, to = this.count): Generator<LedgerRecord> {
-    return readRecords(this.#store, from, to);
-  }
-
-  /** Records from one on, those on disk and then each as it comes, until the signal aborts or the follower is closed. */
-  subscribe(from: number, signal: AbortSignal): AsyncGenerator<LedgerRecord, void, undefined> {
-    return subscribeTo(this.#source, this.#listeners, from, signal);
+    return this.#store.records(from, to);
   }
 
   /** Called with each record that is on disk and what it did. Returns how to stop it. */
@@ -110,15 +105,9 @@ export class Follower<State, Effect> {
   async close(): Promise<void> {
     this.#failure ??= new GradmeshError("ERR_CLOSED", `the ledger ${this.#store.path} is closed`);
     await this.#turn;
-    this.#listeners.close();
     await this.#checker.close();
     this.#store.close();
   }
-
-  readonly #source = {
-    count: () => this.count,
-    read: (from: number, to: number) => readRecords(this.#store, from, to),
-  };
 
   async #take(records: readonly LedgerRecord[], head: Head | undefined): Promise<void> {
     const fresh = records.filter(({ seq }) => seq >= this.count);

@@ -49,11 +49,6 @@ export function kindOf(id: number): EventKind {
   return kind;
 }
 
-/** Every field of a kind in its order, with where a fixed layout has it; after the first of variable length only the order is known. */
-export function fieldsOfKind(kind: EventKind): readonly (readonly [name: string, type: FieldType])[] {
-  return fieldsOf.get(kind)!;
-}
-
 export function refuseValue(place: string, value: unknown, allowed: string): never {
   const shown = typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : String(value);
   throw new GradmeshError("ERR_LEDGER", `${place} is ${shown}; allowed is ${allowed}`);

@@ -5,12 +5,12 @@ import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import { createLedger, replayOwn } from "./begin.js";
 import type { Account, EventBody, Hash, LedgerEvent, LedgerRecord, SignedEvent } from "./events.js";
 import { type Head, signHead } from "./head.js";
+import { Listeners, type Subscriber } from "./listeners.js";
 import { encodeEvent, placeEvent, recordHash } from "./record.js";
 import { Replica, type Rules, snapshotDue } from "./replica.js";
 import { type Signer, signEvent } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
 import { openStore, type Store } from "./store.js";
-import { Listeners, readRecords, type Subscriber, subscribeTo } from "./stream.js";
 
 /** That an event is on disk in its place, in the ledger whose head this is. Keep it: a ledger without it was cut. */
 export interface Receipt {
@@ -123,17 +123,7 @@ export class Sequencer<State, Effect> {
 
   /** Records on disk, in order, from one on. */
   records(from = 0, to = this.count): Generator<LedgerRecord> {
-    return readRecords(this.#store, from, to);
-  }
-
-  /** The signed head of just so many records, where one was signed. */
-  headAt(count: number): Head | undefined {
-    return this.#store.head(count);
-  }
-
-  /** Records from one on, those on disk and then each as it comes, until the signal aborts or the ledger is closed. */
-  subscribe(from: number, signal: AbortSignal): AsyncGenerator<LedgerRecord, void, undefined> {
-    return subscribeTo(this.#source, this.#listeners, from, signal);
+    return this.#store.records(from, to);
   }
 
   /** Called with each record that is on disk and what it did. Returns how to stop it. */
@@ -145,15 +135,9 @@ export class Sequencer<State, Effect> {
   async close(): Promise<void> {
     this.#failure ??= new GradmeshError("ERR_CLOSED", `the ledger ${this.#store.path} is closed`);
     await this.#pump;
-    this.#listeners.close();
     await this.#checker.close();
     this.#store.close();
   }
-
-  readonly #source = {
-    count: () => this.count,
-    read: (from: number, to: number) => readRecords(this.#store, from, to),
-  };
 
   #enqueue(content: () => Waiting["content"]): Promise<Receipt> {
     return new Promise((resolve, reject) => {

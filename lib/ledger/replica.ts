@@ -13,7 +13,7 @@ export interface Rules<State, Effect> {
   apply(state: State, record: LedgerRecord, ledgerId: Hash): readonly Effect[];
   /** Of the author's last event; 0 before the first. */
   nonceOf(state: State, account: Account): bigint;
-  /** Equal states, equal digests. */
+  /** Equal states, equal digests. @throws ERR_LEDGER for a state that no right rules lead to. */
   stateDigest(state: State): Hash;
 }
 

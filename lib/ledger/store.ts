@@ -7,9 +7,9 @@ import { closeSync, existsSync, fsyncSync, linkSync, openSync, readSync, rmSync 
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { GradmeshError } from "../base/errors.js";
-import type { Hash } from "./events.js";
+import type { Hash, LedgerRecord } from "./events.js";
 import type { Head } from "./head.js";
-import { RECORD_BYTES_MAX } from "./record.js";
+import { decodeRecord, RECORD_BYTES_MAX } from "./record.js";
 
 /** "gled" as four bytes, in the header of every ledger: other SQLite files are refused. */
 const APPLICATION_ID = 0x676c6564;
@@ -191,6 +191,11 @@ export class Store {
       if (page.length < limit) return;
       next += page.length;
     }
+  }
+
+  /** The same, decoded. @throws ERR_LEDGER */
+  *records(from: number, to: number): Generator<LedgerRecord> {
+    for (const page of this.pages(from, to)) for (const bytes of page) yield decodeRecord(bytes);
   }
 
   /** One record's bytes. @throws ERR_LEDGER where it is missing or unreadable. */

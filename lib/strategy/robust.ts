@@ -16,7 +16,6 @@ export const robustRules = [
   "centeredClip",
   "normClip",
 ] as const;
-export type RobustRule = (typeof robustRules)[number];
 
 export type RobustAggregate = Extract<Aggregate, { readonly kind: "robust" }>;
 

@@ -74,12 +74,6 @@ export function childCount(count: number, level: number, index: number): number 
   return Math.min(FAN_OUT, widthOf(count, level - 1) - FAN_OUT * index);
 }
 
-/** The leaves under a node, from begin to before end; a leaf is level 0. */
-export function leavesUnder(count: number, level: number, index: number): { begin: number; end: number } {
-  const span = 2 ** (FAN_OUT_BITS * level);
-  return { begin: index * span, end: Math.min(count, (index + 1) * span) };
-}
-
 /** The hash of a leaf in its place. */
 export function leafHash(index: number, leaf: Hash): Hash {
   const bytes = Buffer.alloc(5 + HASH_BYTES);

@@ -12,8 +12,13 @@ import { type AuditReport, audit } from "../../lib/ledger/audit.js";
 import type { LedgerEvent } from "../../lib/ledger/events.js";
 import { Sequencer } from "../../lib/ledger/ledger.js";
 import { recordField } from "../../lib/ledger/record.js";
+import { type Rules, SNAPSHOT_RECORDS } from "../../lib/ledger/replica.js";
+import { runRules } from "../../lib/ledger/rules/apply.js";
+import type { Effect } from "../../lib/ledger/rules/effect.js";
+import type { LedgerState } from "../../lib/ledger/rules/state.js";
 import { signEvent } from "../../lib/ledger/sign.js";
 import { openStore } from "../../lib/ledger/store.js";
+import { failure } from "../failure.js";
 import { genesis, newSigner, type TinyState, tinyRules } from "./tiny-rules.js";
 
 const seed = Number(process.env.GRADMESH_SEED ?? randomInt(2 ** 31 - 1));
@@ -196,6 +201,45 @@ test("a ledger can be audited while it grows", async () => {
   store.close();
   await ledger.close();
   assert.is((await auditFile(path)).count, 3);
+});
+
+test("books that do not balance end the ledger at its next snapshot, and no audit takes them", async () => {
+  const path = join(folder, "leaky.db");
+  const leaky: Rules<LedgerState, Effect> = {
+    ...runRules,
+    apply: (state, record, id) => {
+      const effects = runRules.apply(state, record, id);
+      if (record.event.kind === "Deposited" && record.event.amount === 7n) state.burned += 1n;
+      return effects;
+    },
+  };
+  const clock = { wall: () => 1_700_000_000_000 };
+  const ledger = Sequencer.open({ path, signer, clock, rules: leaky, genesis, threads: 0 });
+  const deposit = (amount: bigint) => ledger.append({ kind: "Deposited", account: signer.account, amount });
+  await Promise.all(
+    Array.from({ length: SNAPSHOT_RECORDS - 1 }, (_, index) => deposit(index === 500 ? 7n : 1n)),
+  );
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    const { code, message } = await failure(deposit(1n));
+    assert.is(code, "ERR_LEDGER");
+    assert.match(message, /books do not balance.*: deposited 1029, but free 1029.*burned 1,/);
+  }
+  assert.is(ledger.count, SNAPSHOT_RECORDS);
+  await ledger.close();
+  const auditWith = async (rules: Rules<LedgerState, Effect>) => {
+    const store = openStore(path, { readOnly: true });
+    try {
+      return await audit(store, { rules, threads: 0 });
+    } finally {
+      store.close();
+    }
+  };
+  const { fault, stateDigest } = await auditWith(leaky);
+  assert.equal([fault?.seq, stateDigest], [SNAPSHOT_RECORDS - 1, null]);
+  assert.match(fault?.reason ?? "", /the books do not balance/);
+  const right = await auditWith(runRules);
+  assert.is(right.fault, null);
+  assert.is(right.stateDigest, runRules.stateDigest(right.state));
 });
 
 test.after(() => rmSync(folder, { recursive: true }));

@@ -204,25 +204,6 @@ test("a ledger that was cut, or changed, is not opened", async (context) => {
   change(`UPDATE record SET bytes = CAST(${later} AS BLOB) WHERE seq = 5`, unsigned);
 });
 
-test("a stream gives what is there, and then what comes", async (context) => {
-  const ledger = open(context);
-  await ledger.append(deposit(context.signer.account));
-  const controller = new AbortController();
-  const seen: number[] = [];
-  const reader = (async () => {
-    for await (const { seq } of ledger.subscribe(1, controller.signal)) {
-      seen.push(seq);
-      if (seq < 4) await ledger.append(deposit(context.signer.account));
-      else controller.abort();
-    }
-  })();
-  await reader;
-  assert.equal(seen, [1, 2, 3, 4]);
-  const endless = ledger.subscribe(ledger.count, new AbortController().signal).next();
-  await ledger.close();
-  assert.is((await endless).done, true);
-});
-
 test("listeners hear of each record once it is on disk", async (context) => {
   const ledger = open(context);
   const heard: string[] = [];

@@ -2,14 +2,13 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { capabilityBits, type LedgerEvent } from "../../lib/ledger/events.js";
+import { type Account, capabilityBits, type LedgerEvent } from "../../lib/ledger/events.js";
 import { encodeHead, signHead } from "../../lib/ledger/head.js";
 import { encodeRecord } from "../../lib/ledger/record.js";
 import { forcedCommitmentOf, forcedLeaf } from "../../lib/ledger/rules/hashes.js";
 import { newUnit } from "../../lib/ledger/rules/lookup.js";
 import { splitReward } from "../../lib/ledger/rules/rewards.js";
-import { atRisk } from "../../lib/ledger/rules/slash.js";
-import { POOL } from "../../lib/ledger/rules/state.js";
+import { type LedgerState, POOL } from "../../lib/ledger/rules/state.js";
 import { signEvent, signerOf } from "../../lib/ledger/sign.js";
 import { generateIdentity } from "../../lib/peer/identity.js";
 import { hashOf, terms, World } from "./rules-world.js";
@@ -33,6 +32,16 @@ test("a stake's way: free, bonded, unbonding, back, or released and withdrawn", 
   world.do(ada, { kind: "Withdrawn", amount: 1500n });
   assert.is(world.state.withdrawn, 1500n);
 });
+
+/** All that a slash of the node reaches: bonded, unbonding and what has matured but was not released, delegations too. */
+function atRisk(state: LedgerState, node: Account): bigint {
+  let total = state.accounts.get(node)?.bonded ?? 0n;
+  for (const holder of state.accounts.values()) {
+    total += holder.delegations.get(node) ?? 0n;
+    for (const entry of holder.unbonding) if (entry.node === node) total += entry.amount;
+  }
+  return total;
+}
 
 /** Whatever a worker does with its stake between its commitment and the slash. */
 const dodge = fc.array(

@@ -102,13 +102,16 @@ function verifyLines(path: string, report: AuditReport<LedgerState>): string[] {
     head === undefined
       ? "  signed by nobody: an end that was cut off would not be noticed"
       : `  signed     ${head.count}:${head.hash}`,
+    `  state      ${report.stateDigest}`,
     `  units      ${books.join(", ")}`,
   ];
 }
 
 function verifyCommand(): Command {
   return new Command("verify")
-    .description("Audits the ledger from its first byte: chain, signatures, rules, snapshots, signed heads.")
+    .description(
+      "Audits the ledger from its first byte: chain, signatures, rules, books, snapshots, signed heads.",
+    )
     .argument("<file>", FILE)
     .option(
       "--head <count:hash>",

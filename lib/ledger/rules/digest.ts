@@ -1,5 +1,6 @@
-/** What a ledger's state comes to: its digest, and the books, which must balance after every record. */
+/** What a ledger's state comes to: its digest, and the books, which must balance. */
 import { canonicalDigest } from "../../base/canonical-json.js";
+import { GradmeshError } from "../../base/errors.js";
 import type { Hash } from "../events.js";
 import type { LedgerState } from "./state.js";
 
@@ -14,8 +15,19 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 
-/** SHA-256 of the state in a canonical form: equal states, equal digests, on every machine. */
+/**
+ * SHA-256 of the state in a canonical form: equal states, equal digests, on every machine.
+ * @throws ERR_LEDGER where the books do not balance: nobody signs such a state, or takes a snapshot of it.
+ */
 export function stateDigest(state: LedgerState): Hash {
+  if (!conserved(state)) {
+    const { deposited, ...places } = booksOf(state);
+    const amounts = Object.entries(places).map(([place, amount]) => `${place} ${amount}`);
+    throw new GradmeshError(
+      "ERR_LEDGER",
+      `the books do not balance, which is a defect of the rules: deposited ${deposited}, but ${amounts.join(", ")}; replay the ledger with the release that wrote it`,
+    );
+  }
   return canonicalDigest(plain(state));
 }
 

@@ -42,6 +42,12 @@ function settledEffect(dispute: Dispute, reason: string, now: number): Effect {
   };
 }
 
+/** What the challenger laid down out of its free balance is its own again. */
+function returnBond(state: LedgerState, dispute: Dispute): void {
+  accountOf(state, dispute.challenger).free += dispute.held;
+  dispute.held = 0n;
+}
+
 /** Nobody wins: the bonds go back. */
 export function endWithout(
   state: LedgerState,
@@ -52,8 +58,7 @@ export function endWithout(
 ): void {
   const { round, unit } = placeOf(state, dispute);
   close(state, dispute, "void", unit);
-  accountOf(state, dispute.challenger).free += dispute.held;
-  dispute.held = 0n;
+  returnBond(state, dispute);
   effects.push(settledEffect(dispute, reason, now));
   mature(state, round, unit, now, effects);
 }
@@ -111,12 +116,11 @@ export function workerLoses(
   effects: Effect[],
 ): void {
   const { round, unit } = placeOf(state, dispute);
-  const { challenger, worker, workerPledge, held } = dispute;
+  const { challenger, worker, workerPledge } = dispute;
   forgo(state, round, unit);
   unit.resume = "settled";
   close(state, dispute, "challenger", unit);
-  accountOf(state, challenger).free += held;
-  dispute.held = 0n;
+  returnBond(state, dispute);
   const bond = takeStake(state, worker, workerPledge, now);
   const { own, others } = slash(state, worker, now);
   const prize = distribute(state, { own: own + bond, others }, worker, challenger);

@@ -112,16 +112,6 @@ export interface Slashed {
   readonly others: bigint;
 }
 
-/** All that a slash of the node reaches: bonded, unbonding and what has matured but was not released, delegations too. */
-export function atRisk(state: LedgerState, node: Account): bigint {
-  let total = state.accounts.get(node)?.bonded ?? 0n;
-  for (const holder of state.accounts.values()) {
-    total += holder.delegations.get(node) ?? 0n;
-    for (const entry of holder.unbonding) if (entry.node === node) total += entry.amount;
-  }
-  return total;
-}
-
 /** Takes the terms' part of everything at risk, of each holder alike. The caller puts it somewhere. */
 export function slash(state: LedgerState, node: Account, now: number): Slashed {
   const { slashRate } = termsOf(state);

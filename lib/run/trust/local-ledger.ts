@@ -1,8 +1,8 @@
 /** The sequencer's own peer's way to the run's ledger, as LedgerClient is that of the others: there is nothing to follow. */
 import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
 import type { Sequencer } from "../../ledger/ledger.js";
+import type { Subscriber } from "../../ledger/listeners.js";
 import { secretOf } from "../../ledger/sign.js";
-import type { Subscriber } from "../../ledger/stream.js";
 import { vrfProve } from "../../ledger/vrf.js";
 import type { Identity } from "../../peer/identity.js";
 import { Waiters } from "./waiters.js";
