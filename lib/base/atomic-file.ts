@@ -1,5 +1,6 @@
 /** Writes a file or a whole folder so that a crash leaves the old content or the new, never half of it. */
 import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -48,16 +49,33 @@ export function replacedPath(path: string): string {
   return `${path}.old`;
 }
 
-/** Makes the entries of a folder durable. A file system that cannot sync folders (EINVAL) has nothing to do. */
+/** A file system that cannot sync folders has nothing to do. */
+function ignoreUnsyncable(error: unknown): void {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code !== "EINVAL" && code !== "ENOTSUP") throw error;
+}
+
+/** Makes the entries of a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
     await handle.sync();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code !== "EINVAL" && code !== "ENOTSUP") throw error;
+    ignoreUnsyncable(error);
   } finally {
     await handle.close();
+  }
+}
+
+/** The same for those who cannot wait, as between two steps of a database. */
+export function syncFolderSync(path: string): void {
+  const folder = openSync(path, "r");
+  try {
+    fsyncSync(folder);
+  } catch (error) {
+    ignoreUnsyncable(error);
+  } finally {
+    closeSync(folder);
   }
 }
 

@@ -2,10 +2,11 @@
  * The coordinator's journal: an append-only list of facts in SQLite (write-ahead log, synchronous=FULL). What
  * `append` was given is on disk when it returns, so no peer ever hears of a fact that a crash could undo.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { ZodError, ZodType } from "zod";
+import { syncFolderSync } from "../base/atomic-file.js";
 import { GradmeshError } from "../base/errors.js";
 import type { RunRecord } from "./record.js";
 import { type Charter, charterSchema, type Fact, factSchema, foldFact, replay } from "./record.js";
@@ -57,7 +58,7 @@ export function createJournal(path: string, charter: Charter, secret: string): J
     database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${JOURNAL_VERSION}`);
     database.exec("COMMIT");
     configure(database);
-    syncFolder(path);
+    syncFolderSync(dirname(path));
     return new SqliteJournal(path, database);
   } catch (error) {
     database.close();
@@ -197,15 +198,6 @@ function makeFile(path: string): void {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw ioError(path, error);
     const cure = "resume that run, or choose another folder";
     throw new GradmeshError("ERR_CONFIG", `there is a journal ${path} already; ${cure}`, { cause: error });
-  }
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(dirname(path), "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }
 

@@ -2,18 +2,8 @@
  * A ledger as a file that needs no database: JSON lines for people and scripts, or frames (u32 length, then a record's or a
  * head's bytes) behind a magic text and the ledger's id, which can be audited like the ledger itself.
  */
-import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { ioError, writeFileAtomic } from "../base/atomic-file.js";
 import { GradmeshError } from "../base/errors.js";
 import type { AuditSource } from "./audit.js";
 import type { LedgerRecord } from "./events.js";
@@ -39,7 +29,7 @@ function frame(bytes: Buffer): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-function* lines(source: AuditSource, format: ExportFormat): Generator<Buffer> {
+function* chunks(source: AuditSource, format: ExportFormat): Generator<Buffer> {
   if (format === "bin") yield Buffer.concat([MAGIC, Buffer.from(source.ledgerId, "hex")]);
   const write = (bytes: Buffer) =>
     format === "bin" ? frame(bytes) : Buffer.from(`${recordJson(decodeRecord(bytes), recordHash(bytes))}\n`);
@@ -51,29 +41,18 @@ function* lines(source: AuditSource, format: ExportFormat): Generator<Buffer> {
  * Writes all records; the file is there whole, or not at all. Returns its bytes.
  * @throws ERR_CONFIG where it exists, ERR_IO where it cannot be written, ERR_LEDGER where a record cannot be read.
  */
-export function writeExport(source: AuditSource, path: string, format: ExportFormat): number {
+export async function writeExport(source: AuditSource, path: string, format: ExportFormat): Promise<number> {
   if (existsSync(path))
     throw new GradmeshError("ERR_CONFIG", `there is a file ${path} already; choose another name`);
-  const temporary = `${path}.tmp-${randomBytes(6).toString("hex")}`;
-  try {
-    const file = openSync(temporary, "wx");
-    let size = 0;
-    try {
-      for (const chunk of lines(source, format)) size += writeSync(file, chunk);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+  let size = 0;
+  function* counted(): Generator<Buffer> {
+    for (const chunk of chunks(source, format)) {
+      size += chunk.length;
+      yield chunk;
     }
-    renameSync(temporary, path);
-    return size;
-  } catch (error) {
-    if (error instanceof GradmeshError) throw error;
-    throw new GradmeshError("ERR_IO", `${path} cannot be written: ${(error as Error).message}`, {
-      cause: error,
-    });
-  } finally {
-    rmSync(temporary, { force: true });
   }
+  await writeFileAtomic(path, counted());
+  return size;
 }
 
 /** Whether the file begins as `writeExport` begins a binary one. @throws ERR_LEDGER where there is none. */
@@ -88,9 +67,7 @@ export function isExport(path: string): boolean {
       closeSync(file);
     }
   } catch (error) {
-    throw new GradmeshError("ERR_IO", `${path} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw ioError("read", path, error);
   }
 }
 

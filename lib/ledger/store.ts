@@ -3,9 +3,10 @@
  * when it returns, all or none. Others may read the file meanwhile.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, readSync, rmSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { syncFolderSync } from "../base/atomic-file.js";
 import { GradmeshError } from "../base/errors.js";
 import type { Hash, LedgerRecord } from "./events.js";
 import type { Head } from "./head.js";
@@ -52,7 +53,7 @@ export function createStore(path: string, beginning: Beginning): Store {
     }
     // Unlike a rename, a link never replaces a file that is there.
     linkSync(temporary, path);
-    syncFolder(path);
+    syncFolderSync(dirname(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST")
       throw new GradmeshError(
@@ -106,15 +107,6 @@ function checkHeader(path: string): void {
   const sqlite = length === header.length && header.toString("latin1", 0, 16) === "SQLite format 3\0";
   if (!sqlite || header.readUInt32BE(68) !== APPLICATION_ID)
     throw damaged(path, "its header is not that of a gradmesh ledger");
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(dirname(path), "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }
 
 export class Store {

@@ -2,19 +2,11 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { run } from "../../bench/ledger.js";
+import { printed } from "../printed.js";
 
 test("a small run appends, audits and prints both rates", async () => {
-  const write = process.stdout.write;
-  let text = "";
-  process.stdout.write = (chunk: string | Uint8Array) => {
-    text += chunk;
-    return true;
-  };
-  try {
-    await run(["--events", "1500", "--accounts", "8", "--trials", "1", "--threads", "1"]);
-  } finally {
-    process.stdout.write = write;
-  }
+  const args = ["--events", "1500", "--accounts", "8", "--trials", "1", "--threads", "1"];
+  const text = await printed(() => run(args));
   assert.match(text, /median of 1: [\d,]+ appends\/s, [\d,]+ audited records\/s/);
 });
 

@@ -2,18 +2,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { run } from "../../bench/mixing.js";
+import { printed } from "../printed.js";
 
-async function output(args: string[]): Promise<string[]> {
-  const { log } = console;
-  const lines: string[] = [];
-  console.log = (line: string) => lines.push(line);
-  try {
-    await run(args);
-  } finally {
-    console.log = log;
-  }
-  return lines;
-}
+const output = async (args: string[]) => (await printed(() => run(args))).split("\n");
 
 test("it prints the rounds of every graph, and none where a graph takes other numbers", async () => {
   const lines = await output(["--ranks", "8,13"]);

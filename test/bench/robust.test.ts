@@ -3,18 +3,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { run } from "../../bench/robust.js";
 import { failure } from "../failure.js";
+import { printed } from "../printed.js";
 
-async function output(args: string[]): Promise<string[]> {
-  const { log } = console;
-  const lines: string[] = [];
-  console.log = (line: string) => lines.push(line);
-  try {
-    await run(args);
-  } finally {
-    console.log = log;
-  }
-  return lines;
-}
+const output = async (args: string[]) => (await printed(() => run(args))).split("\n");
 
 test("it prints a row for every rule, and the mean is once itself", async () => {
   const lines = await output(["--elements", "5000", "--runs", "1", "--peers", "7"]);

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { auditCommand } from "../../lib/cli/commands/audit.js";
@@ -15,30 +14,11 @@ import { peerIdOfAccount, type Signer, signEvent } from "../../lib/ledger/sign.j
 import { commitmentOf } from "../../lib/verify/commitment.js";
 import { hashOf, opaque, shardsOf, terms, World } from "../ledger/rules-world.js";
 import { newSigner } from "../ledger/tiny-rules.js";
+import { runCommand } from "./run-command.js";
 
 const folder = mkdtempSync(join(tmpdir(), "gradmesh-reward-"));
 const path = join(folder, "ledger.db");
 const [signer, alice, bob] = [newSigner(), newSigner(), newSigner()];
-
-/** What the command prints, and the error that it ends with. */
-async function run(command: Command, ...args: string[]): Promise<{ text: string; error: string }> {
-  const write = process.stdout.write;
-  let text = "";
-  process.stdout.write = (chunk: string | Uint8Array) => {
-    text += chunk;
-    return true;
-  };
-  try {
-    for (const each of [command, ...command.commands])
-      each.exitOverride().configureOutput({ writeErr: () => {} });
-    await command.parseAsync(args, { from: "user" });
-    return { text, error: "" };
-  } catch (error) {
-    return { text, error: (error as Error).message };
-  } finally {
-    process.stdout.write = write;
-  }
-}
 
 /** A run of one round: Alice's work is accepted and claimed, Bob never shows his. */
 async function writeLedger(): Promise<void> {
@@ -92,23 +72,26 @@ async function writeLedger(): Promise<void> {
 await writeLedger();
 
 test("reward lists who earned what, from an audited ledger", async () => {
-  const { text, error } = await run(rewardCommand(), path);
+  const { text, error } = await runCommand(rewardCommand(), path);
   assert.is(error, "");
   const lines = text.trimEnd().split("\n");
   assert.match(lines[0]!, /^peer +accepted +rejected +work +delegation +prizes +lost +locked +claimable/);
   assert.match(lines[1]!, /^alice +1 +0 +300 +0 +0 +\d+ +0 +100 +200 +300$/);
   assert.match(lines[2]!, /^bob +0 +1 +0 +0 +0 +10[06] +0 +0 +0 +0$/);
-  const rows = JSON.parse((await run(rewardCommand(), path, "--json")).text);
+  const rows = JSON.parse((await runCommand(rewardCommand(), path, "--json")).text);
   assert.equal([rows[0].account, rows[0].claimed], [alice.account, "200"]);
 });
 
 test("reward says why, for one account", async () => {
-  const { text } = await run(rewardCommand(), path, peerIdOfAccount(bob.account));
+  const { text } = await runCommand(rewardCommand(), path, peerIdOfAccount(bob.account));
   assert.match(text, /round 1, rejected: did not reveal what it had committed to/);
   assert.match(text, /slashed 100: did not reveal what it had committed to/);
-  assert.match((await run(rewardCommand(), path, alice.account)).text, /round 1, paid 300: work/);
-  assert.match((await run(rewardCommand(), path, "11".repeat(32))).error, /nothing was earned or lost/);
-  assert.match((await run(rewardCommand(), join(folder, "none.db"))).error, /none\.db/);
+  assert.match((await runCommand(rewardCommand(), path, alice.account)).text, /round 1, paid 300: work/);
+  assert.match(
+    (await runCommand(rewardCommand(), path, "11".repeat(32))).error,
+    /nothing was earned or lost/,
+  );
+  assert.match((await runCommand(rewardCommand(), join(folder, "none.db"))).error, /none\.db/);
 });
 
 test("earnings are told apart: work, delegations, prizes, and what was lost", () => {
@@ -129,15 +112,21 @@ test("earnings are told apart: work, delegations, prizes, and what was lost", ()
 
 test("audit plan: stake, odds and cost of a rate", async () => {
   const args = ["plan", "--rate", "0.05", "--gain", "10", "--steps", "100"];
-  const { text } = await run(auditCommand(), ...args);
+  const { text } = await runCommand(auditCommand(), ...args);
   assert.match(text, /verification adds 5 % to the workers' steps/);
   assert.match(text, / 1 of 100 +5 % +99\.4 % +135 units/);
   assert.match(text, /with a stake of 190 \(slashed 100 %, reward 0 forgone\)/);
-  const plan = JSON.parse((await run(auditCommand(), ...args, "--reward", "100", "--json")).text);
+  const plan = JSON.parse((await runCommand(auditCommand(), ...args, "--reward", "100", "--json")).text);
   assert.equal([plan.rate, plan.stake, plan.rows.length], [0.05, "90", 3]);
-  assert.match((await run(auditCommand(), ...args, "--slash", "0")).text, /no stake makes cheating lose/);
-  assert.match((await run(auditCommand(), "plan", "--rate", "5")).error, /a share from 0\.000001 to 1/);
-  assert.match((await run(auditCommand(), ...args, "--gain", "-1")).error, /a whole number of units/);
+  assert.match(
+    (await runCommand(auditCommand(), ...args, "--slash", "0")).text,
+    /no stake makes cheating lose/,
+  );
+  assert.match(
+    (await runCommand(auditCommand(), "plan", "--rate", "5")).error,
+    /a share from 0\.000001 to 1/,
+  );
+  assert.match((await runCommand(auditCommand(), ...args, "--gain", "-1")).error, /a whole number of units/);
 });
 
 test.after(() => rmSync(folder, { recursive: true }));

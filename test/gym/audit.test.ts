@@ -82,7 +82,7 @@ async function rewritten(
   store.close();
   const path = join(run.folder, `${name}.bin`);
   const source = { ledgerId, pages: () => [records], heads: () => [], head: () => undefined };
-  writeExport({ ...source, integrity: () => "ok" }, path, "bin");
+  await writeExport({ ...source, integrity: () => "ok" }, path, "bin");
   return path;
 }
 

@@ -10,6 +10,7 @@ import type { LedgerState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import type { CheatPlan } from "../../run/cheat.js";
 import type { TimedEvent } from "../../run/events.js";
+import { type Outcome, ofType, outcomeOf, sum } from "./outcome.js";
 
 /** A cheater, and what became of it; null: it was not found before the run was over. Rounds count from 1. */
 export interface CheaterReport {
@@ -38,14 +39,10 @@ export interface HonestReport {
   earned: number;
 }
 
-export interface CheatersReport {
-  rounds: number;
+/** The outcome is that of the honest peers. */
+export interface CheatersReport extends Outcome {
   innerSteps: number;
   peers: number;
-  parameters: number;
-  validationLoss: { start: number; end: number };
-  /** By name; all equal, or the run has failed. */
-  stateDigests: Record<string, string>;
   cheaters: CheaterReport[];
   honest: HonestReport[];
   /** The run again, by its ledger alone, with honest work of all who counted: what it would have been. */
@@ -82,12 +79,6 @@ export interface CheatersInput {
   rate: number;
   seconds: number;
 }
-
-type EventOf<Type extends TimedEvent["type"]> = Extract<TimedEvent, { type: Type }>;
-
-const ofType = <Type extends TimedEvent["type"]>(events: readonly TimedEvent[], type: Type) =>
-  events.filter((event): event is EventOf<Type> & TimedEvent => event.type === type);
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** Effects of the events of a dispute. */
 const moveTypes: ReadonlySet<Effect["type"]> = new Set(["disputed", "moved", "settled"]);
@@ -192,44 +183,27 @@ function replayOf({ rounds, seconds }: ReplayReport, validationLoss: number): Ch
   };
 }
 
-/** @throws ERR_DIVERGED when honest peers end with different bits; ERR_LEDGER; ERR_INTERNAL when one printed no end. */
+/** @throws ERR_LEDGER where the ledger does not hold; as outcomeOf for the honest peers. */
 export async function makeCheatersReport(
   input: CheatersInput,
   ledgerBytes: number,
   replayed: ReplayReport,
 ): Promise<CheatersReport> {
   const { events, names, cheats, ledgerPath, innerSteps, seconds } = input;
-  const ends = ofType(events, "ended").filter(({ reason }) => reason === "complete");
-  const honestEnds = ends.filter(({ peer }) => !cheats.has(names.get(peer) ?? ""));
-  const rounds = ofType(events, "round");
-  const last = rounds.toSorted((a, b) => a.round - b.round).at(-1);
-  const [started] = ofType(events, "started");
-  const [evaluated] = ofType(events, "evaluated");
-  if (honestEnds.length < names.size - cheats.size || last === undefined || !started || !evaluated)
-    throw new GradmeshError(
-      "ERR_INTERNAL",
-      `${honestEnds.length} of ${names.size - cheats.size} honest peers finished the run`,
-    );
-  const stateDigests = Object.fromEntries(
-    honestEnds.map(({ peer, stateDigest }) => [names.get(peer)!, stateDigest]),
-  );
-  if (new Set(Object.values(stateDigests)).size !== 1)
-    throw new GradmeshError(
-      "ERR_DIVERGED",
-      `the honest peers do not hold the same bits: ${JSON.stringify(stateDigests)}`,
-    );
+  const honest = (peer: string) => {
+    const name = names.get(peer);
+    return name === undefined || cheats.has(name) ? null : name;
+  };
+  const outcome = outcomeOf(events, names.size - cheats.size, honest);
   const ledger = await readLedger(ledgerPath);
   return {
-    rounds: last.round,
+    ...outcome,
     innerSteps,
     peers: names.size,
-    parameters: started.parameters,
-    validationLoss: { start: evaluated.validationLoss, end: last.validationLoss },
-    stateDigests,
     cheaters: [...cheats].map(([name, cheat]) => cheaterReport(input, name, cheat, ledger)),
     honest: honestReports(input, ledger),
-    replay: replayOf(replayed, last.validationLoss),
-    ledger: { path: ledgerPath, records: ledger.records, bytesPerRound: ledgerBytes / last.round },
+    replay: replayOf(replayed, outcome.validationLoss.end),
+    ledger: { path: ledgerPath, records: ledger.records, bytesPerRound: ledgerBytes / outcome.rounds },
     verification: verificationCost(input),
     seconds,
   };

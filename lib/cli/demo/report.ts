@@ -1,8 +1,8 @@
 /** The demo's closing report: pure arithmetic over the events of all peers. */
-import { GradmeshError } from "../../base/errors.js";
 import type { TimedEvent } from "../../run/events.js";
+import { type EventOf, type Outcome, ofType, outcomeOf, sum } from "./outcome.js";
 
-type RoundEvent = Extract<TimedEvent, { type: "round" }>;
+type RoundEvent = EventOf<"round">;
 
 /** What happened to the peer that was killed, as the parent process and the survivors saw it. */
 export interface KillCost {
@@ -22,14 +22,9 @@ export interface KillCost {
   catchUpSeconds: number | null;
 }
 
-export interface DemoReport {
-  rounds: number;
+export interface DemoReport extends Outcome {
   innerSteps: number;
   peers: number;
-  parameters: number;
-  validationLoss: { start: number; end: number };
-  /** State digest by peer; all equal, or the run has failed. */
-  stateDigests: Record<string, string>;
   bytesPerInnerStep: {
     /** Sent by one peer, mean over peers and rounds, everything counted. */
     sent: number;
@@ -58,8 +53,6 @@ export interface ReportInput {
   checkpoint: { path: string; resume: string } | null;
 }
 
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-
 const wallSeconds = ({ seconds }: RoundEvent) => seconds.train + seconds.sync + seconds.apply;
 
 /** Each round takes as long as its slowest peer. */
@@ -76,10 +69,7 @@ function killCost(input: ReportInput, rounds: readonly RoundEvent[]): KillCost |
   const survivors = rounds.filter((event) => event.round === round && event.peer !== peer);
   const failures = input.events.filter((event) => event.type === "failed" && event.at >= at - 1000);
   const back = rounds.find((event) => event.peer === peer && event.round > round);
-  const synced = input.events.find(
-    (event): event is Extract<TimedEvent, { type: "synced" }> =>
-      event.type === "synced" && event.peer === peer && event.at > at,
-  );
+  const synced = ofType(input.events, "synced").find((event) => event.peer === peer && event.at > at);
   const first = (events: readonly TimedEvent[]) =>
     events.length === 0 ? 0 : Math.max(0, Math.min(...events.map((event) => event.at)) - at) / 1000;
   return {
@@ -94,43 +84,17 @@ function killCost(input: ReportInput, rounds: readonly RoundEvent[]): KillCost |
   };
 }
 
-/**
- * The report of a finished demo.
- * @throws ERR_DIVERGED when the peers' last state digests differ; ERR_INTERNAL when a peer printed no end.
- */
+/** The report of a finished demo. @throws as outcomeOf. */
 export function makeReport(input: ReportInput): DemoReport {
-  const rounds = input.events.filter((event): event is RoundEvent => event.type === "round");
-  const ends = input.events.filter(
-    (event): event is Extract<TimedEvent, { type: "ended" }> =>
-      event.type === "ended" && event.reason === "complete",
-  );
-  const started = input.events.find((event) => event.type === "started");
-  const evaluated = input.events.find((event) => event.type === "evaluated");
-  const last = rounds.reduce<RoundEvent | undefined>(
-    (best, event) => (best === undefined || event.round > best.round ? event : best),
-    undefined,
-  );
-  if (ends.length < input.peers || last === undefined || evaluated === undefined || started === undefined)
-    throw new GradmeshError("ERR_INTERNAL", `${ends.length} of ${input.peers} peers finished the run`);
-  // A killed peer that came back when the run was over holds no state of it: kill.rejoinedRound is null then.
-  const holders = ends.filter((event) => event.stateDigest !== "");
-  const stateDigests = Object.fromEntries(holders.map((event) => [event.peer, event.stateDigest]));
-  if (new Set(Object.values(stateDigests)).size !== 1)
-    throw new GradmeshError(
-      "ERR_DIVERGED",
-      `the peers do not hold the same bits: ${Object.entries(stateDigests)
-        .map(([peer, digest]) => `${peer} ${digest}`)
-        .join(", ")}`,
-    );
+  const rounds = ofType(input.events, "round");
+  // A killed peer that came back when the run was over has no digest: kill.rejoinedRound is null then.
+  const outcome = outcomeOf(input.events, input.peers, (peer) => peer);
   const sent = sum(rounds.map((event) => event.bytesSent)) / (rounds.length * input.innerSteps);
   const syncSeconds = sum(rounds.map((event) => event.seconds.sync));
   return {
-    rounds: last.round,
+    ...outcome,
     innerSteps: input.innerSteps,
     peers: input.peers,
-    parameters: started.parameters,
-    validationLoss: { start: evaluated.validationLoss, end: last.validationLoss },
-    stateDigests,
     bytesPerInnerStep: {
       sent,
       dataParallelFp32: input.dataParallelBytes,
