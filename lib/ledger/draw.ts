@@ -7,8 +7,8 @@
  * two possible beacons, so at most one bit of choice. The draw of checks also depends on the salts that all workers have
  * committed to before any is revealed; a worker that sees the draw coming can only not reveal, and then its unit is lost.
  */
-import { hash } from "node:crypto";
 import { GradmeshError } from "../base/errors.js";
+import { domainDigest as digest } from "./domain-digest.js";
 import type { Account, Hash } from "./events.js";
 
 /** Rates are parts of this. */
@@ -35,22 +35,6 @@ export interface DrawOptions {
   readonly ratePpm: (worker: Account) => number;
   /** Verifiers of each checked transition. */
   readonly count: number;
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-/** SHA-256 over a domain, its length in front so that no domain continues another, and parts of fixed lengths. */
-function digest(domain: string, ...parts: readonly (Hash | number)[]): Buffer {
-  const bytes = parts.map((part) => (typeof part === "number" ? u32(part) : Buffer.from(part, "hex")));
-  return hash(
-    "sha256",
-    Buffer.concat([Uint8Array.of(domain.length), Buffer.from(domain), ...bytes]),
-    "buffer",
-  );
 }
 
 /** What the leader of a round computes its verifiable random function of. */

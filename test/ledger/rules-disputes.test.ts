@@ -88,6 +88,28 @@ test("a dispute in time excuses those who accused the same transition", () => {
   assert.is(world.unit(ada).status, "settled");
 });
 
+test("a dispute about one transition excuses nobody who accused another, but for its own challenger", () => {
+  const world = new World({ verifiers: 1 });
+  const [ada, bob, eve] = [world.join("ada"), world.watch("bob"), world.watch("eve")];
+  world.play([ada], () => 2);
+  const byBob = world.round.checks
+    .filter(({ verifier }) => verifier === bob)
+    .map((check) => check.transition);
+  const byEve = world.round.checks
+    .filter(({ verifier }) => verifier === eve)
+    .map((check) => check.transition);
+  assert.is(byBob.length + byEve.length, 4);
+  assert.ok(byBob.length >= 1 && byEve.length >= 1, `${byBob} and ${byEve}`);
+  const before = [bob, eve].map((one) => world.worth(one));
+  world.dispute(eve, ada, byEve[0]!);
+  world.wait(terms.moveSpan - 1n);
+  // The worker is late, and the time of accusers without a dispute ends then as well.
+  world.wait(1);
+  const after = [bob, eve].map((one) => world.worth(one));
+  assert.is(after[0]! - before[0]!, -100n * BigInt(byBob.length));
+  assert.ok(after[1]! >= before[1]!, `${after[1]} of ${before[1]}`);
+});
+
 test("a lock that ends in a dispute waits for it", () => {
   const { world, ada, bob, eve } = three();
   world.play([ada, bob]);

@@ -3,7 +3,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LedgerEvent } from "../../lib/ledger/events.js";
 import { capabilityBits } from "../../lib/ledger/events.js";
-import { check } from "../../lib/ledger/rules/apply.js";
 import { stateDigest } from "../../lib/ledger/rules/digest.js";
 import { POOL } from "../../lib/ledger/rules/state.js";
 import { commitmentOf, verdictCommitmentOf } from "../../lib/verify/commitment.js";
@@ -308,6 +307,34 @@ test("an event is in its author's order: the nonce grows, and may leave some out
   assert.match(world.refused(ada, event, nonce + 1n), /the nonce is/);
 });
 
+test("a round that is opened again has its own deadlines, not those of the void one", () => {
+  for (const [phase, spans] of [
+    ["commit", { commitSpan: 100n }],
+    ["reveal", { revealSpan: 100n, commitSpan: 100n }],
+  ] as const) {
+    const { world, ada, bob } = two(spans);
+    const begin = world.now;
+    world.open([ada, bob]);
+    if (phase === "reveal") world.commitAll();
+    world.now = begin + 90;
+    for (const account of [ada, bob]) world.do(world.submitter, { kind: "RoundLeft", round: 0, account });
+    world.close([]);
+    world.open([ada, bob]);
+    if (phase === "reveal") world.commitAll();
+    const worth = [ada, bob].map((account) => world.worth(account));
+    world.now = begin + 110;
+    world.do(world.submitter, { kind: "Advanced" });
+    assert.is(world.round.phase, phase, "the void round's deadline is over, not this one's");
+    assert.equal(
+      [ada, bob].map((account) => world.worth(account)),
+      worth,
+    );
+    world.now = begin + 190;
+    world.do(world.submitter, { kind: "Advanced" });
+    assert.is(world.unit(ada).status, "expired");
+  }
+});
+
 test("time passes as well in many records as in one", () => {
   const run = (pieces: number) => {
     const { world, ada, bob } = two();
@@ -318,7 +345,6 @@ test("time passes as well in many records as in one", () => {
     for (let piece = 1; piece <= pieces; piece += 1) {
       world.now = start + Math.floor((1500 * piece) / pieces);
       if (piece < pieces) world.refused(ada, { kind: "RewardClaimed", amount: 1n });
-      if (piece < pieces) check(world.state, advanced(world), world.now);
       world.do(world.submitter, { kind: "Advanced" });
     }
     world.own(world.submitter).nonce = 0n;
@@ -327,11 +353,6 @@ test("time passes as well in many records as in one", () => {
   assert.is(run(1), run(150));
   assert.is(run(1), run(7));
 });
-
-function advanced(world: World) {
-  const { submitter: author } = world;
-  return { author, nonce: world.own(author).nonce + 1n, event: { kind: "Advanced" } as const, signature: "" };
-}
 
 test("only the sequencer speaks for the run", () => {
   const { world, ada, bob } = two();

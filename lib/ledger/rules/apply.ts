@@ -3,15 +3,7 @@
  * which cannot fail: so a refused event leaves no trace.
  */
 import { GradmeshError } from "../../base/errors.js";
-import type {
-  Account,
-  EventBody,
-  EventKind,
-  Hash,
-  LedgerEvent,
-  LedgerRecord,
-  SignedEvent,
-} from "../events.js";
+import type { Account, EventBody, EventKind, Hash, LedgerEvent, LedgerRecord } from "../events.js";
 import type { Rules } from "../replica.js";
 import { stateDigest } from "./digest.js";
 import * as disputes from "./disputes.js";
@@ -77,11 +69,12 @@ const rules: Table = {
 const alarms: Alarms = {
   phase(state, { round: number, phase, at }, effects) {
     const round = state.rounds.get(number);
-    if (round?.phase === phase) endPhase(state, round, at, effects);
+    // A void round is opened again under its number: the timers of the one before are not its own.
+    if (round?.phase === phase && round.deadline === at) endPhase(state, round, at, effects);
   },
   contest(state, { round: number, at }, effects) {
     const round = state.rounds.get(number);
-    if (round !== undefined) endContest(state, round, at, effects);
+    if (round?.contestEnd === at) endContest(state, round, at, effects);
   },
   lock(state, { round: number, at }, effects) {
     const round = state.rounds.get(number);
@@ -101,12 +94,7 @@ function changeOf(state: LedgerState, event: LedgerEvent, turn: Turn, ledgerId: 
 }
 
 /** What the event changes, at a time up to which the state has passed. */
-function prepare(
-  state: LedgerState,
-  { author, nonce, event }: Omit<SignedEvent, "signature">,
-  time: number,
-  ledgerId: Hash,
-): Change {
+function prepare(state: LedgerState, { author, nonce, event, time }: LedgerRecord, ledgerId: Hash): Change {
   const last = nonceOf(state, author);
   // It may leave some out: of an event that was refused its author never signs another, or that would be an equivocation.
   if (nonce <= last)
@@ -119,40 +107,21 @@ function prepare(
   };
 }
 
-function refused(event: LedgerEvent, author: Account, error: unknown): never {
-  if (!(error instanceof GradmeshError) || error.code === "ERR_INTERNAL") throw error;
-  throw new GradmeshError("ERR_LEDGER", `${event.kind} by ${author} is refused: ${error.message}`, {
-    cause: error,
-  });
+/** What is refused in here has changed nothing; an error in the changes themselves is no refusal. */
+function refusable<Result>({ event, author }: LedgerRecord, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof GradmeshError) || error.code === "ERR_INTERNAL") throw error;
+    throw new GradmeshError("ERR_LEDGER", `${event.kind} by ${author} is refused: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
-/** The change, of the state itself or, where time must pass first, tried on a copy before it passes in the state. */
-function change(
-  state: LedgerState,
-  signed: SignedEvent,
-  time: number,
-  ledgerId: Hash,
-  commit: boolean,
-): Effect[] {
-  const effects: Effect[] = [];
-  try {
-    if (!Number.isSafeInteger(time) || time < state.time)
-      refuse(`its time is ${time}, and that of the record before ${state.time}`);
-    if (isDue(state, time)) {
-      const trial = copyOf(state);
-      passTime(trial, time, alarms, []);
-      prepare(trial, signed, time, ledgerId);
-      if (commit) passTime(state, time, alarms, effects);
-      else return effects;
-    }
-    const prepared = prepare(state, signed, time, ledgerId);
-    if (!commit) return effects;
-    state.time = time;
-    prepared(effects);
-  } catch (error) {
-    refused(signed.event, signed.author, error);
-  }
-  return effects;
+function checkTime(state: LedgerState, time: number): void {
+  if (!Number.isSafeInteger(time) || time < state.time)
+    refuse(`its time is ${time}, and that of the record before ${state.time}`);
 }
 
 /**
@@ -160,12 +129,25 @@ function change(
  * @throws ERR_LEDGER saying why the record is refused; the state is then as it was.
  */
 export function apply(state: LedgerState, record: LedgerRecord, ledgerId: Hash): Effect[] {
-  return change(state, record, record.time, ledgerId, true);
-}
-
-/** Whether the event would be taken at this time. @throws ERR_LEDGER saying why not. */
-export function check(state: LedgerState, signed: SignedEvent, time: number): void {
-  change(state, signed, time, state.ledgerId, false);
+  const { time } = record;
+  const effects: Effect[] = [];
+  if (isDue(state, time)) {
+    // Whether the event is taken depends on what the time brings, so both are tried on a copy.
+    refusable(record, () => {
+      checkTime(state, time);
+      const trial = copyOf(state);
+      passTime(trial, time, alarms, []);
+      prepare(trial, record, ledgerId);
+    });
+    passTime(state, time, alarms, effects);
+  }
+  const change = refusable(record, () => {
+    checkTime(state, time);
+    return prepare(state, record, ledgerId);
+  });
+  state.time = time;
+  change(effects);
+  return effects;
 }
 
 /** The nonce of the account's last event; 0 before its first. */
@@ -174,4 +156,4 @@ export function nonceOf(state: LedgerState, account: Account): bigint {
 }
 
 /** The rules of a run, for a sequencer and its followers. */
-export const runRules: Rules<LedgerState, Effect> = { emptyState, apply, nonceOf, stateDigest };
+export const runRules: Rules<LedgerState, Effect> = { emptyState, apply, nonceOf, stateDigest, isDue };

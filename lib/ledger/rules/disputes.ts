@@ -113,7 +113,6 @@ export const disputeOpened: Rule<"DisputeOpened"> = (state, body, { author, now 
       unit.status = "disputed";
     }
     unit.openDisputes += 1;
-    unit.challenged.push(transition);
     const leaves = unitLeaves(state);
     const dispute: Dispute = {
       id: state.nextDispute,

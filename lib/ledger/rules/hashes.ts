@@ -1,20 +1,13 @@
 /** What else is hashed for the ledger: planted errors, and what an aggregate is made of. */
-import { hash } from "node:crypto";
+import { domainDigest } from "../domain-digest.js";
 import type { Account, Hash } from "../events.js";
 
-function digest(domain: string, parts: readonly (string | number)[]): Hash {
-  const bytes = parts.map((part) => {
-    if (typeof part === "string") return Buffer.from(part, "hex");
-    const word = Buffer.alloc(4);
-    word.writeUInt32LE(part);
-    return word;
-  });
-  return hash("sha256", Buffer.concat([Buffer.from(domain), ...bytes]), "hex");
-}
+const digest = (domain: string, ...parts: readonly (string | number)[]): Hash =>
+  domainDigest(domain, ...parts).toString("hex");
 
 /** What stands in the unit's tree in place of the state after the transition. */
 export function forcedLeaf(ledgerId: Hash, salt: Hash): Hash {
-  return digest("gradmesh-forced-leaf", [ledgerId, salt]);
+  return digest("gradmesh-forced-leaf", ledgerId, salt);
 }
 
 export interface Planted {
@@ -27,12 +20,12 @@ export interface Planted {
   readonly salt: Hash;
 }
 
-/** SHA-256("gradmesh-forced" ‖ ledger id ‖ round u32 ‖ author ‖ worker ‖ transition u32 ‖ salt): of ForcedErrorCommitted. */
+/** domainDigest of "gradmesh-forced" and ledger id ‖ round u32 ‖ author ‖ worker ‖ transition u32 ‖ salt): of ForcedErrorCommitted. */
 export function forcedCommitmentOf({ ledgerId, round, author, worker, transition, salt }: Planted): Hash {
-  return digest("gradmesh-forced", [ledgerId, round, author, worker, transition, salt]);
+  return digest("gradmesh-forced", ledgerId, round, author, worker, transition, salt);
 }
 
-/** What an aggregate is computed from: SHA-256("gradmesh-aggregate" ‖ the contributions' digests in order). */
+/** What an aggregate is computed from: domainDigest of "gradmesh-aggregate" and the contributions' digests in order. */
 export function aggregateInput(contributions: readonly Hash[]): Hash {
-  return digest("gradmesh-aggregate", contributions);
+  return digest("gradmesh-aggregate", ...contributions);
 }

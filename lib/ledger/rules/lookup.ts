@@ -134,7 +134,6 @@ export function newUnit(
     payouts: [],
     lockEnd: null,
     openDisputes: 0,
-    challenged: [],
   };
 }
 

@@ -122,9 +122,8 @@ function decideUnit(state: LedgerState, round: RoundState, unit: Unit, now: numb
 export function endContest(state: LedgerState, round: RoundState, now: number, effects: Effect[]): void {
   for (const unit of round.units.values()) {
     if (standing(unit) !== "hard") continue;
-    // A unit can be disputed once at a time: where it is, the other accusers are excused.
-    if (unit.challenged.length === 0)
-      for (const { verifier } of accusersOf(round, unit)) payAccusation(state, unit, verifier, now, effects);
+    for (const accusation of accusersOf(round, unit))
+      if (!isExcused(state, round, accusation)) payAccusation(state, unit, accusation.verifier, now, effects);
     decideUnit(state, round, unit, now, effects);
   }
   for (const planted of round.forced) {
@@ -135,6 +134,18 @@ export function endContest(state: LedgerState, round: RoundState, now: number, e
     const reason = "did not reveal a forced error";
     forfeit(state, fine(state, submitter, forcedErrorPrize, reason, now, effects), submitter);
   }
+}
+
+/** Somebody has disputed that transition, or the accuser itself, who has one dispute about a unit at a time, another one. */
+function isExcused(state: LedgerState, { round }: RoundState, accusation: CheckState): boolean {
+  const { worker, transition, verifier } = accusation;
+  return [...state.disputes.values()].some(
+    (dispute) =>
+      dispute.round === round &&
+      dispute.worker === worker &&
+      dispute.transition !== 0 &&
+      (dispute.transition === transition || dispute.challenger === verifier),
+  );
 }
 
 /** What a false accusation costs, of which the accused gets half, and the pool the rest. */

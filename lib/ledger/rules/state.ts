@@ -116,8 +116,6 @@ export interface Unit {
   /** Until when it can be disputed; null while that is open-ended. */
   lockEnd: number | null;
   openDisputes: number;
-  /** Transitions that a dispute was opened about. */
-  readonly challenged: number[];
 }
 
 export interface CheckState extends Check {

@@ -9,7 +9,8 @@ import { type LedgerState, PER_MILLION, type Terms, TRACE_LEAVES_MAX } from "./s
 /** Referees that are drawn one after the other while each is silent; then the submitter is. */
 export const REFEREES_MAX = 3;
 const SPAN_MAX = 2n ** 42n;
-const UNIT_STEPS_MAX = 2 ** 31;
+/** Each is drawn by chance by every peer, so this bounds how long a draw takes: about a second for a million. */
+const UNIT_STEPS_MAX = 2 ** 20;
 
 /** Moves of the longest dispute about a unit of so many inner steps, after its opening, silent referees included. */
 export function disputeMovesMax(unitSteps: number): number {
