@@ -1,9 +1,9 @@
 /** Checks a whole ledger from its first byte, believing nothing, and names the record and the field where it does not hold. */
-import { asGradmeshError, GradmeshError } from "../base/errors.js";
+import { GradmeshError } from "../base/errors.js";
 import type { Account, Hash, LedgerRecord } from "./events.js";
 import { type Head, verifyHead } from "./head.js";
 import { locate } from "./locate.js";
-import { decodeRecord, EVENT_OFFSET, recordHash } from "./record.js";
+import { decodeRecord, EVENT_OFFSET, recordHash, ZERO_HASH } from "./record.js";
 import { Replica, type Rules } from "./replica.js";
 import { KeyRing } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
@@ -36,7 +36,7 @@ export interface AuditReport<State> {
   readonly time: number;
   /** The last signed head. */
   readonly head: Head | undefined;
-  /** After the records that hold. */
+  /** After all records whose chain and rules hold: where a signature does not, some of them are not counted. */
   readonly state: State;
   /** Its digest, as a snapshot would have it; null where something does not hold. */
   readonly stateDigest: Hash | null;
@@ -139,6 +139,8 @@ class AuditRun<State, Effect> {
         seq: count,
         reason: `record ${count} is missing: the sequencer signed a head of ${head.count}`,
       };
+    if (this.#nextHead !== undefined)
+      return { reason: `a head of ${this.#nextHead.count} records stands where none can be` };
     if (ledgerId !== undefined && ledgerId !== this.#replica.ledgerId)
       return { seq: 0, reason: `this is the ledger ${this.#replica.ledgerId}, not ${ledgerId}` };
     if (known !== undefined && known.count > count)
@@ -151,7 +153,8 @@ class AuditRun<State, Effect> {
     try {
       this.#replica.digest();
     } catch (error) {
-      return { seq: count - 1, reason: asGradmeshError(error).message };
+      if (!(error instanceof GradmeshError)) throw error;
+      return { seq: count - 1, reason: error.message };
     }
     const integrity = this.#source.integrity();
     return integrity === "ok"
@@ -160,11 +163,20 @@ class AuditRun<State, Effect> {
   }
 
   report(fault: AuditFault | null): AuditReport<State> {
-    const { ledgerId, sequencer, count, hash, time, state } = this.#replica;
-    const held = fault?.seq === undefined ? count : Math.min(count, fault.seq);
+    const { ledgerId, sequencer, state } = this.#replica;
+    const count = fault?.seq === undefined ? this.#replica.count : Math.min(this.#replica.count, fault.seq);
     const head = this.#lastHead;
     const stateDigest = fault === null ? this.#replica.digest() : null;
-    return { ledgerId, sequencer, count: held, hash, time, head, state, stateDigest, fault };
+    return { ledgerId, sequencer, count, ...this.#end(count), head, state, stateDigest, fault };
+  }
+
+  /** Hash and time of the last of the first so many records. */
+  #end(count: number): { hash: Hash; time: number } {
+    if (count === this.#replica.count) return this.#replica;
+    if (count === 0) return { hash: ZERO_HASH, time: 0 };
+    for (const [bytes] of this.#source.pages(count - 1, count))
+      return { hash: recordHash(bytes!), time: decodeRecord(bytes!).time };
+    throw new GradmeshError("ERR_INTERNAL", `record ${count - 1} was read and is gone`);
   }
 
   #takePage(page: readonly Buffer[]): AuditFault | undefined {
@@ -194,7 +206,9 @@ class AuditRun<State, Effect> {
       const effects = this.#replica.apply(record, hash);
       this.#options.onRecord?.(record, effects, this.#replica.state);
     } catch (error) {
-      return this.#locate(seq, asGradmeshError(error).message);
+      // Any other is a defect of ours or of the listener's, and no fault of the ledger.
+      if (!(error instanceof GradmeshError)) throw error;
+      return this.#locate(seq, error.message);
     }
     if (this.#options.known?.count === seq + 1) this.#knownHash = hash;
     return this.#checkHeadAt(seq, hash);

@@ -9,6 +9,7 @@ import type { AuditSource } from "./audit.js";
 import type { LedgerRecord } from "./events.js";
 import { decodeHead, encodeHead, HEAD_BYTES, type Head } from "./head.js";
 import { decodeRecord, RECORD_BYTES_MAX, recordHash } from "./record.js";
+import { PAGE_RECORDS } from "./store.js";
 
 const MAGIC = Buffer.from("gradmesh-ledger1");
 const HEADER_BYTES = MAGIC.length + 32;
@@ -93,7 +94,9 @@ export function readExport(path: string): AuditSource {
   return {
     ledgerId: bytes.toString("hex", MAGIC.length, HEADER_BYTES),
     *pages(from, to = records.length) {
-      if (from < records.length) yield records.slice(from, to);
+      const end = Math.min(to, records.length);
+      for (let at = from; at < end; at += PAGE_RECORDS)
+        yield records.slice(at, Math.min(at + PAGE_RECORDS, end));
     },
     heads: () => heads,
     head: (count) => (count === undefined ? heads.at(-1) : heads.find((head) => head.count === count)),

@@ -1,12 +1,12 @@
 /** A peer's own copy of the ledger: it takes records from anywhere, and believes none that it has not checked itself. */
 import { existsSync } from "node:fs";
-import { GradmeshError } from "../base/errors.js";
+import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { Account, Hash, LedgerRecord } from "./events.js";
 import { encodeHead, type Head, provenEquivocation, verifyHead } from "./head.js";
 import { Listeners, type Subscriber } from "./listeners.js";
-import { EVENT_OFFSET, encodeRecord, recordHash } from "./record.js";
+import { decodeRecord, EVENT_OFFSET, recordHash } from "./record.js";
 import { replay } from "./replay.js";
-import { Replica, type Rules } from "./replica.js";
+import { isRefusal, Replica, type Rules } from "./replica.js";
 import { KeyRing } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
 import { createStore, openStore, type Store } from "./store.js";
@@ -24,6 +24,11 @@ export interface Evidence {
   readonly account: Account;
   readonly first: string;
   readonly second: string;
+}
+
+interface Fresh {
+  readonly record: LedgerRecord;
+  readonly bytes: Uint8Array;
 }
 
 export class Follower<State, Effect> {
@@ -82,11 +87,11 @@ export class Follower<State, Effect> {
   }
 
   /**
-   * Checks the next records and keeps them, and the sequencer's head of them where it came along. Records that are kept
+   * Checks the next records, as their bytes, and keeps them, and the sequencer's head of them where it came along. Records that are kept
    * already are passed over.
    * @throws ERR_LEDGER naming the first record or head that does not hold, those before are kept; ERR_IO, ERR_CLOSED.
    */
-  take(records: readonly LedgerRecord[], head?: Head): Promise<void> {
+  take(records: readonly Uint8Array[], head?: Head): Promise<void> {
     const done = this.#turn.then(() => this.#take(records, head));
     this.#turn = done.catch(() => {});
     return done;
@@ -109,9 +114,9 @@ export class Follower<State, Effect> {
     this.#store.close();
   }
 
-  async #take(records: readonly LedgerRecord[], head: Head | undefined): Promise<void> {
-    const fresh = records.filter(({ seq }) => seq >= this.count);
-    const bytes = fresh.map(encodeRecord);
+  async #take(records: readonly Uint8Array[], head: Head | undefined): Promise<void> {
+    const { fresh, torn } = this.#decode(records);
+    const bytes = fresh.map((entry) => entry.bytes);
     const signatures = await this.#checker.check(
       this.ledgerId,
       bytes.map((record) => record.subarray(EVENT_OFFSET)),
@@ -121,20 +126,36 @@ export class Follower<State, Effect> {
     const effects: (readonly Effect[])[] = [];
     let refusal: unknown;
     try {
-      for (const [index, record] of fresh.entries())
-        effects.push(this.#apply(record, bytes[index]!, signatures[index] === 1));
+      for (const [index, entry] of fresh.entries()) effects.push(this.#apply(entry, signatures[index] === 1));
+      if (torn !== undefined) throw torn;
       if (head !== undefined) this.#checkHead(head, bytes, from);
     } catch (error) {
       refusal = error;
+      if (!isRefusal(error)) this.#failure = asGradmeshError(error);
     }
     const kept = bytes.slice(0, effects.length);
     if (kept.length > 0 || refusal === undefined)
       this.#write(from, kept, refusal === undefined ? head : undefined);
-    for (const [index, effect] of effects.entries()) this.#listeners.emit(fresh[index]!, effect);
+    for (const [index, effect] of effects.entries()) this.#listeners.emit(fresh[index]!.record, effect);
     if (refusal !== undefined) throw refusal;
   }
 
-  #apply(record: LedgerRecord, bytes: Buffer, signed: boolean): readonly Effect[] {
+  /** Those that are not kept yet, up to the first that is no record: `torn` says why. */
+  #decode(records: readonly Uint8Array[]): { fresh: Fresh[]; torn?: GradmeshError } {
+    const fresh: Fresh[] = [];
+    for (const bytes of records)
+      try {
+        const record = decodeRecord(bytes);
+        if (record.seq >= this.count) fresh.push({ record, bytes });
+      } catch (error) {
+        const { code, message } = asGradmeshError(error);
+        const seq = this.count + fresh.length;
+        return { fresh, torn: new GradmeshError(code, `record ${seq}: ${message}`, { cause: error }) };
+      }
+    return { fresh };
+  }
+
+  #apply({ record, bytes }: Fresh, signed: boolean): readonly Effect[] {
     const hash = recordHash(bytes);
     if (!signed)
       throw new GradmeshError(
@@ -150,7 +171,7 @@ export class Follower<State, Effect> {
   }
 
   /** `bytes` are the records from number `from` on, which are not on disk yet. */
-  #checkHead(head: Head, bytes: readonly Buffer[], from: number): void {
+  #checkHead(head: Head, bytes: readonly Uint8Array[], from: number): void {
     const name = `the head of ${head.count} records`;
     const refuse = (reason: string): never => {
       throw new GradmeshError("ERR_LEDGER", `${name} ${reason}`);
@@ -173,7 +194,7 @@ export class Follower<State, Effect> {
     this.#evidence = { account, first: first.toString("hex"), second: second.toString("hex") };
   }
 
-  #write(from: number, bytes: readonly Buffer[], head: Head | undefined): void {
+  #write(from: number, bytes: readonly Uint8Array[], head: Head | undefined): void {
     try {
       this.#store.append(from, bytes, head);
     } catch (error) {

@@ -7,7 +7,7 @@ import type { Account, EventBody, Hash, LedgerEvent, LedgerRecord, SignedEvent }
 import { type Head, signHead } from "./head.js";
 import { Listeners, type Subscriber } from "./listeners.js";
 import { encodeEvent, placeEvent, recordHash } from "./record.js";
-import { Replica, type Rules, snapshotDue } from "./replica.js";
+import { isRefusal, Replica, type Rules, snapshotDue } from "./replica.js";
 import { type Signer, signEvent } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
 import { openStore, type Store } from "./store.js";
@@ -126,6 +126,11 @@ export class Sequencer<State, Effect> {
     return this.#store.records(from, to);
   }
 
+  /** Their bytes, as they are sent and hashed, some hundreds at a time. */
+  pages(from: number, to: number): Generator<Buffer[]> {
+    return this.#store.pages(from, to);
+  }
+
   /** Called with each record that is on disk and what it did. Returns how to stop it. */
   onEffects(listener: Subscriber<Effect>): () => void {
     return this.#listeners.add(listener);
@@ -185,12 +190,11 @@ export class Sequencer<State, Effect> {
       try {
         if (this.#failure !== null && this.#failure.code !== "ERR_CLOSED") throw this.#failure;
         if (!holds) throw new GradmeshError("ERR_LEDGER", badSignature);
-        if (snapshotDue(this.#replica.count)) placed.push(this.#place(this.#snapshot()));
-        placed.push(this.#place(entry.content));
+        if (this.#isDue()) this.#placeNext({ kind: "Advanced" }, placed);
+        this.#placeNext(entry.content, placed);
         accepted.push({ entry, seq: this.#replica.count - 1 });
       } catch (error) {
-        // The rules refuse with an error of ours; any other may have left the state half changed.
-        if (!(error instanceof GradmeshError)) this.#failure = asGradmeshError(error);
+        if (!isRefusal(error)) this.#failure = asGradmeshError(error);
         entry.reject(error);
       }
     }
@@ -221,8 +225,20 @@ export class Sequencer<State, Effect> {
     for (const { record, effects } of placed) this.#listeners.emit(record, effects);
   }
 
-  #snapshot(): LedgerEvent {
-    return { kind: "Snapshot", state: this.#replica.digest() };
+  #now(): number {
+    return Math.max(this.#replica.time, Math.floor(this.#clock.wall()));
+  }
+
+  #isDue(): boolean {
+    const { rules, state } = this.#replica;
+    return rules.isDue?.(state, this.#now()) ?? false;
+  }
+
+  /** Behind a snapshot, where one is due. */
+  #placeNext(content: Waiting["content"], placed: Placed<Effect>[]): void {
+    if (snapshotDue(this.#replica.count))
+      placed.push(this.#place({ kind: "Snapshot", state: this.#replica.digest() }));
+    placed.push(this.#place(content));
   }
 
   #sign(event: LedgerEvent): SignedEvent {
@@ -233,7 +249,7 @@ export class Sequencer<State, Effect> {
   /** Puts the event in the chain and the state, or throws and changes nothing. */
   #place(content: Waiting["content"]): Placed<Effect> {
     const { count: seq, hash: previous } = this.#replica;
-    const time = Math.max(this.#replica.time, Math.floor(this.#clock.wall()));
+    const time = this.#now();
     const signed = isOwn(content) ? this.#sign(content) : content.signed;
     const bytes = placeEvent({ seq, previous, time }, isOwn(content) ? encodeEvent(signed) : content.bytes);
     const { author, nonce, event, signature } = signed;

@@ -15,6 +15,13 @@ export interface Rules<State, Effect> {
   nonceOf(state: State, account: Account): bigint;
   /** Equal states, equal digests. @throws ERR_LEDGER for a state that no right rules lead to. */
   stateDigest(state: State): Hash;
+  /** Whether time alone changes the state by then. The sequencer lets it pass first, so that no refused event pays for it. */
+  isDue?(state: State, time: number): boolean;
+}
+
+/** Whether it says why a record is not taken; after any other error the state may be half changed. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof GradmeshError && error.code === "ERR_LEDGER";
 }
 
 /** Every record whose number is a multiple of it is a Snapshot, and no other is. */

@@ -16,7 +16,7 @@ import { decodeRecord, RECORD_BYTES_MAX } from "./record.js";
 const APPLICATION_ID = 0x676c6564;
 const STORE_VERSION = 1;
 /** Records that are read at once. */
-const PAGE_RECORDS = 512;
+export const PAGE_RECORDS = 512;
 /** For how long a write waits for another process to be done with the file. */
 const BUSY_MS = 5000;
 

@@ -10,9 +10,10 @@ import type { LedgerEvent, LedgerRecord, SignedEvent } from "../../lib/ledger/ev
 import { Follower } from "../../lib/ledger/follower.js";
 import { encodeHead, provenEquivocation, signHead } from "../../lib/ledger/head.js";
 import { Sequencer } from "../../lib/ledger/ledger.js";
-import { SNAPSHOT_RECORDS } from "../../lib/ledger/replica.js";
+import { encodeRecord } from "../../lib/ledger/record.js";
+import { type Rules, SNAPSHOT_RECORDS } from "../../lib/ledger/replica.js";
 import { type Signer, signEvent } from "../../lib/ledger/sign.js";
-import { genesis, newSigner, type TinyState, tinyRules } from "./tiny-rules.js";
+import { genesis, newSigner, type TinyEffect, type TinyState, tinyRules } from "./tiny-rules.js";
 
 interface Context {
   folder: string;
@@ -126,7 +127,7 @@ test("every 1,024th record is a snapshot; a reopened ledger is the same", async 
     rules: { ...tinyRules, stateDigest: () => "00".repeat(32) },
   });
   await refusal(
-    otherwise.take([...ledger.records()], head),
+    otherwise.take(sent([...ledger.records()]), head),
     /record 1024: the Snapshot says .*, but the state is 00/,
   );
   assert.is(otherwise.count, SNAPSHOT_RECORDS);
@@ -226,11 +227,17 @@ async function filled(context: Context, count: number) {
   return { ledger, records: [...ledger.records()] };
 }
 
+/** As they travel. */
+const sent = (records: readonly LedgerRecord[]) => records.map(encodeRecord);
+
 test("a follower has the same state, also after it was closed", async (context) => {
   const { ledger, records } = await filled(context, 40);
   let follower = follow(context, ledger.ledgerId);
-  await follower.take(records.slice(0, 10));
-  await Promise.all([follower.take(records.slice(5, 30)), follower.take(records.slice(30), ledger.head)]);
+  await follower.take(sent(records.slice(0, 10)));
+  await Promise.all([
+    follower.take(sent(records.slice(5, 30))),
+    follower.take(sent(records.slice(30)), ledger.head),
+  ]);
   assert.equal(follower.head, ledger.head);
   await follower.close();
   follower = follow(context, ledger.ledgerId);
@@ -255,7 +262,10 @@ for (const [what, lie, message] of lies)
   test(`a follower refuses ${what}, and keeps what was before it`, async (context) => {
     const { ledger, records } = await filled(context, 8);
     const follower = follow(context, ledger.ledgerId);
-    await refusal(follower.take(records.map((record) => (record.seq === 3 ? lie(record) : record))), message);
+    await refusal(
+      follower.take(sent(records.map((record) => (record.seq === 3 ? lie(record) : record)))),
+      message,
+    );
     assert.ok(follower.count === 3 || follower.count === 4);
     assert.is([...follower.records()].length, follower.count);
     await follower.close();
@@ -265,7 +275,7 @@ for (const [what, lie, message] of lies)
 test("a follower refuses what the rules refuse, another ledger, a false snapshot", async (context) => {
   const { ledger, records } = await filled(context, 3);
   const follower = follow(context, "ff".repeat(32));
-  await refusal(follower.take(records), /record 0: the signature|record 0: its hash is/);
+  await refusal(follower.take(sent(records)), /record 0: the signature|record 0: its hash is/);
   assert.is(follower.count, 0);
   const strict = Follower.open<TinyState, never>({
     path: join(context.folder, "strict.db"),
@@ -278,7 +288,7 @@ test("a follower refuses what the rules refuse, another ledger, a false snapshot
       },
     },
   });
-  await refusal(strict.take(records), /record 2 \(WorkCommitted by .*: not on a Sunday/);
+  await refusal(strict.take(sent(records)), /record 2 \(WorkCommitted by .*: not on a Sunday/);
   const { account } = context.signer;
   const snapshot: LedgerEvent = { kind: "Snapshot", state: "00".repeat(32) };
   await refusal(ledger.append(snapshot), /a Snapshot stands where none is due/);
@@ -286,16 +296,83 @@ test("a follower refuses what the rules refuse, another ledger, a false snapshot
   for (const each of [follower, strict, ledger]) await each.close();
 });
 
+test("a follower keeps what comes before bytes that are no record, and says which they are", async (context) => {
+  const { ledger, records } = await filled(context, 8);
+  const follower = follow(context, ledger.ledgerId);
+  const bytes = sent(records);
+  await refusal(
+    follower.take(bytes.with(5, bytes[5]!.subarray(0, 170)), ledger.head),
+    /record 5: the body's length is/,
+  );
+  assert.is(follower.count, 5);
+  await follower.take(bytes, ledger.head);
+  assert.is(follower.count, 9);
+  for (const each of [follower, ledger]) await each.close();
+});
+
+test("a defect of the rules ends a follower: it never blames the sequencer for what comes after", async (context) => {
+  const { ledger, records } = await filled(context, 6);
+  const follower = Follower.open<TinyState, unknown>({
+    path: join(context.folder, "defect.db"),
+    ledgerId: ledger.ledgerId,
+    rules: {
+      ...tinyRules,
+      apply: (state, record, id) => {
+        const effects = tinyRules.apply(state, record, id);
+        if (record.seq === 3) throw new TypeError("a defect");
+        return effects;
+      },
+    },
+    threads: 1,
+  });
+  const failed = await follower.take(sent(records)).catch((error) => error);
+  assert.instance(failed, TypeError);
+  assert.is([...follower.records()].length, 3);
+  await refusal(follower.take(sent(records)), /a defect/, "ERR_INTERNAL");
+  for (const each of [follower, ledger]) await each.close();
+});
+
+test("time passes in a record of its own, so that what is refused costs no copy of the state", async (context) => {
+  const { signer } = context;
+  const clock = { wall: () => context.time };
+  const path = join(context.folder, "timed.db");
+  let due = 0;
+  const rules: Rules<TinyState, TinyEffect> = {
+    ...tinyRules,
+    isDue: (_, time) => due > 0 && time >= due,
+    apply: (state, record, id) => {
+      const effects = tinyRules.apply(state, record, id);
+      if (record.time >= due) due = 0;
+      return effects;
+    },
+  };
+  const ledger = Sequencer.open({ path, signer, clock, rules, genesis, threads: 0 });
+  const kinds = () => [...ledger.records(1)].map(({ event }) => event.kind);
+  await ledger.append(deposit(signer.account));
+  due = context.time + 10;
+  context.time += 10;
+  const tooMuch: LedgerEvent = { kind: "Withdrawn", amount: 2n };
+  for (let attempt = 0; attempt < 3; attempt += 1) await refusal(ledger.append(tooMuch), /the balance is 1/);
+  assert.equal(kinds(), ["Deposited", "Advanced"]);
+  // A snapshot that is due comes before both.
+  while (ledger.count < SNAPSHOT_RECORDS) await ledger.append(deposit(signer.account));
+  due = context.time + 10;
+  context.time += 10;
+  await ledger.append(deposit(signer.account));
+  assert.equal(kinds().slice(SNAPSHOT_RECORDS - 1), ["Snapshot", "Advanced", "Deposited"]);
+  await ledger.close();
+});
+
 test("threat 22, a forked ledger: a follower notices a withheld end, a forged head, and a sequencer that leads two ledgers", async (context) => {
   const { ledger, records } = await filled(context, 6);
   const follower = follow(context, ledger.ledgerId);
   await refusal(
-    follower.take(records.slice(0, 4), ledger.head),
+    follower.take(sent(records.slice(0, 4)), ledger.head),
     /head of 7 records was signed, but only 4 came/,
   );
   const forged = signHead(newSigner(), ledger.ledgerId, 7, ledger.head.hash);
-  await refusal(follower.take(records, forged), /is not signed by the sequencer/);
-  await follower.take(records, ledger.head);
+  await refusal(follower.take(sent(records), forged), /is not signed by the sequencer/);
+  await follower.take(sent(records), ledger.head);
   const fork = signHead(context.signer, ledger.ledgerId, 7, "99".repeat(32));
   await refusal(follower.take([], fork), /the sequencer leads two ledgers/);
   const evidence = follower.evidence!;

@@ -13,7 +13,7 @@ import type { Account, Hash, LedgerEvent, LedgerRecord, SignedEvent } from "../.
 import type { Follower } from "../../ledger/follower.js";
 import { decodeHead, type Head } from "../../ledger/head.js";
 import type { Subscriber } from "../../ledger/listeners.js";
-import { decodeRecord, encodeEvent } from "../../ledger/record.js";
+import { encodeEvent } from "../../ledger/record.js";
 import type { Rules } from "../../ledger/replica.js";
 import { secretOf, signEvent, signerOf } from "../../ledger/sign.js";
 import { vrfProve } from "../../ledger/vrf.js";
@@ -185,7 +185,7 @@ export class LedgerClient<State, Effect> {
   async #take({ records, head }: SequencerMessage & { type: "records" }): Promise<void> {
     const { follower } = this.#options;
     try {
-      await follower.take(records.map(decodeRecord), head === null ? undefined : decodeHead(head));
+      await follower.take(records, head === null ? undefined : decodeHead(head));
       await this.#checkPromises();
     } finally {
       // Also of those before one that does not hold.

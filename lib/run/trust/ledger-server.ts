@@ -3,7 +3,7 @@ import { type Clock, withLimit } from "../../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import { encodeHead } from "../../ledger/head.js";
 import type { Sequencer } from "../../ledger/ledger.js";
-import { decodeEvent, encodeRecord } from "../../ledger/record.js";
+import { decodeEvent } from "../../ledger/record.js";
 import type { Channel } from "../../peer/channel.js";
 import { parseMessage } from "../../peer/message.js";
 import {
@@ -46,7 +46,7 @@ const PEERS_MAX = 4096;
 /** What is used of lib/ledger's sequencer, whatever its rules. */
 export type ServedLedger = Pick<
   Sequencer<unknown, unknown>,
-  "ledgerId" | "head" | "count" | "submit" | "records" | "onEffects"
+  "ledgerId" | "head" | "count" | "submit" | "pages" | "onEffects"
 >;
 
 export interface LedgerServerOptions {
@@ -207,16 +207,16 @@ export class LedgerServer {
     const { head } = sequencer;
     let records: Buffer[] = [];
     let bytes = 0;
-    for (const record of sequencer.records(from, head.count)) {
-      if (records.length >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES) {
-        await this.#send(session, { type: "records", records, head: null });
-        records = [];
-        bytes = 0;
+    for (const page of sequencer.pages(from, head.count))
+      for (const record of page) {
+        if (records.length >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES) {
+          await this.#send(session, { type: "records", records, head: null });
+          records = [];
+          bytes = 0;
+        }
+        records.push(record);
+        bytes += record.length;
       }
-      const encoded = encodeRecord(record);
-      records.push(encoded);
-      bytes += encoded.length;
-    }
     await this.#send(session, { type: "records", records, head: encodeHead(head) });
     return head.count;
   }

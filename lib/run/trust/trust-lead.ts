@@ -179,7 +179,7 @@ export class TrustLead {
         await this.admit(signed);
         return sequencer.submit(signed);
       },
-      records: (from, to) => sequencer.records(from, to),
+      pages: (from, to) => sequencer.pages(from, to),
       onEffects: (listener) => sequencer.onEffects(listener),
     };
   }

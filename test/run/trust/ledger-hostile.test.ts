@@ -156,7 +156,7 @@ test("threat 11: who submits and does not read is read no further; who does not 
         ledgerId: sequencer.ledgerId,
         head: sequencer.head,
         count: sequencer.count,
-        records: (from, to) => sequencer.records(from, to),
+        pages: (from, to) => sequencer.pages(from, to),
         onEffects: (listener) => sequencer.onEffects(listener),
         submit(signed) {
           taken.push(signed);

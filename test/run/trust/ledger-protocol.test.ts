@@ -162,7 +162,7 @@ test("an event whose first sending is late, and is sent again meanwhile, is reco
       get count() {
         return sequencer.count;
       },
-      records: (from, to) => sequencer.records(from, to),
+      pages: (from, to) => sequencer.pages(from, to),
       onEffects: (listener) => sequencer.onEffects(listener),
       async submit(signed: SignedEvent) {
         sendings += 1;
