@@ -100,9 +100,9 @@ export class DisputeDesk {
         this.#opened.delete(name);
         continue;
       }
-      const found = roundOf(ledger.state, round);
-      const unit = found?.units.get(worker);
-      if (found?.phase !== "decided" || unit?.status !== "hard" || this.#opened.has(name)) continue;
+      // A closed round's too: a peer that was away may hear at once that a round is decided and closed.
+      const unit = roundOf(ledger.state, round)?.units.get(worker);
+      if (unit?.status !== "hard" || this.#opened.has(name)) continue;
       this.#opened.add(name);
       await this.#submit({ kind: "DisputeOpened", round, worker, transition });
     }
