@@ -51,11 +51,11 @@ export class DisputeDesk {
   readonly #stopListening: () => void;
   /** What is under way, by dispute: one that stalls holds up no other. */
   readonly #queues = new Map<string, Promise<void>>();
-  #closed = false;
+  readonly #stop = new AbortController();
 
   constructor(options: DisputeDeskOptions) {
     this.#options = options;
-    this.#rulings = new Rulings(options);
+    this.#rulings = new Rulings(options, this.#stop.signal);
     this.#stopListening = options.ledger.onEffects((_, effects) => {
       for (const { type, dispute } of effects) if (type === "settled") this.#forget(dispute!);
       if (effects.some(({ type }) => type === "phase" || type === "disputed" || type === "moved"))
@@ -70,6 +70,10 @@ export class DisputeDesk {
     if (this.#accusations.size >= ACCUSATIONS_MAX) this.#accusations.delete(oldest!);
     this.#accusations.set(key(accusation), accusation);
     this.#wake();
+  }
+
+  get #closed(): boolean {
+    return this.#stop.signal.aborted;
   }
 
   #wake(): void {
@@ -130,6 +134,7 @@ export class DisputeDesk {
       this.#answered.set(id, moves);
       await this.#submit(move);
     } catch (error) {
+      if (this.#closed) return;
       const { emit, peerId } = this.#options;
       const { code, message } = asGradmeshError(error);
       emit({
@@ -200,7 +205,8 @@ export class DisputeDesk {
     const { proofs, ledger, unitSteps } = this.#options;
     const { root } = unitOf(ledger.state, round, worker)!;
     const unit = { root, steps: unitSteps };
-    const opening = await proofs.transition({ peerId: peerIdOfAccount(worker) }, { round, transition, unit });
+    const asked = { round, transition, unit };
+    const opening = await proofs.transition({ peerId: peerIdOfAccount(worker) }, asked, this.#stop.signal);
     return opening.state;
   }
 
@@ -234,7 +240,7 @@ export class DisputeDesk {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#stop.abort(new GradmeshError("ERR_CLOSED", "the peer is closing"));
     this.#stopListening();
     await Promise.all(this.#queues.values());
   }

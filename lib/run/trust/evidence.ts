@@ -46,10 +46,15 @@ function shapeOf(
   return { state: [], sources, outputs };
 }
 
+const sizesOf = ({ state, sources, outputs }: Shape): number[] => [
+  ...state,
+  ...sources.flatMap(({ digests, proof, bytes }) => [digests, proof, bytes]),
+  ...outputs,
+];
+
 /** Bytes of each array that evidence of this leaf is packed into. */
 export function evidenceSizes(...of: Parameters<typeof shapeOf>): number[] {
-  const { state, sources, outputs } = shapeOf(...of);
-  return [...state, ...sources.flatMap(({ digests, proof, bytes }) => [digests, proof, bytes]), ...outputs];
+  return sizesOf(shapeOf(...of));
 }
 
 const hashBytes = (hashes: readonly Hash[]): Uint8Array => Buffer.from(hashes.join(""), "hex");
@@ -67,20 +72,20 @@ export function packEvidence({ state, sources, outputs }: Evidence): ArrayBuffer
   ];
 }
 
-function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.slice().buffer);
+/** A state's tensors from their bytes, in a unit's order; null of none. */
+export function stateFrom(arrays: readonly Uint8Array[]): StateTensors | null {
+  const [parameters, ...inner] = arrays.map((bytes) => new Float32Array(bytes.slice().buffer));
+  return parameters === undefined ? null : { parameters, inner };
 }
 
 /** @param arrays of evidenceSizes() of the same leaf. @throws ERR_PROOF where there are others. */
 export function unpackEvidence(arrays: readonly Uint8Array[], ...of: Parameters<typeof shapeOf>): Evidence {
-  const sizes = evidenceSizes(...of);
+  const shape = shapeOf(...of);
+  const sizes = sizesOf(shape);
   if (arrays.length !== sizes.length || arrays.some(({ length }, at) => length !== sizes[at]))
     throw new GradmeshError("ERR_PROOF", "the evidence has not the sizes of the step's graph");
-  const shape = shapeOf(...of);
   const left = [...arrays];
-  const tensors = left.splice(0, shape.state.length).map(floatsOf);
-  const [parameters, ...inner] = tensors;
-  const state: StateTensors | null = parameters === undefined ? null : { parameters, inner };
+  const state = stateFrom(left.splice(0, shape.state.length));
   const sources = shape.sources.map(() => {
     const [digests, proof, bytes] = left.splice(0, 3);
     return { digests: hashesOf(digests!), proof: hashesOf(proof!), bytes: bytes! };

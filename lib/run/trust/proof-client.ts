@@ -1,6 +1,6 @@
 /** Asks other peers for what their work is checked by; what comes is as long as this peer's own model says, or is refused. */
 import { type Clock, withLimit } from "../../base/clock.js";
-import { GradmeshError } from "../../base/errors.js";
+import { asGradmeshError, type ErrorCode, GradmeshError } from "../../base/errors.js";
 import type { Hash } from "../../ledger/events.js";
 import type { Channel } from "../../peer/channel.js";
 import { parseMessage } from "../../peer/message.js";
@@ -27,7 +27,7 @@ export interface ProofClientOptions<Peer> {
   readonly connect: (peer: Peer, signal: AbortSignal) => Promise<Channel>;
   /** Of the model's state. */
   readonly like: StateLengths;
-  /** Time for a question, its answer, and asking again where the other has no time yet. */
+  /** Time for a question, its answer, and asking again where the other has no time yet, is away, or hangs up. */
   readonly limitMs: number;
   readonly clock: Clock;
 }
@@ -42,13 +42,13 @@ export interface TransitionQuestion {
 
 export interface EvidenceQuestion {
   readonly dispute: number;
-  /** By its number in the trace of the step. */
+  /** The disputed leaf of the step's trace; 0 where the contribution is disputed. */
   readonly operator: number;
-  /** Bytes of each of the operator's inputs. */
+  /** Bytes of each array of the evidence. */
   readonly sizes: readonly number[];
 }
 
-type Refusal = Extract<ProofAnswer, { type: "refused" }>;
+type Refusal = ProofAnswer & { type: "refused" };
 type AnswerTo<Question extends ProofQuestion> = Extract<ProofAnswer, { type: Question["type"] }>;
 /** Fills tensors from what follows an answer. */
 type Receive = (tensors: readonly Uint8Array[]) => Promise<void>;
@@ -57,21 +57,44 @@ type Take<Question extends ProofQuestion, Result> = (
   receive: Receive,
 ) => Promise<Result>;
 
-/** The other side may say something else when it is asked again. */
-class Later extends GradmeshError {
+/** The asked peer's own word that it shows nothing; the code is its choice. */
+export class Refused extends GradmeshError {}
+
+/** May go otherwise when it is asked again. */
+class Later extends Error {
+  override readonly cause: GradmeshError;
+
   constructor(
-    { code, reason }: Refusal,
-    peerId: string,
+    cause: GradmeshError,
     readonly retryMs: number,
   ) {
-    super(code, `${peerId} refuses: ${reason}`);
+    super(cause.message);
+    this.cause = cause;
   }
 }
 
-/** Before asking again, also where the other says at once. */
+/** Before asking again, also where the other says at once; doubled each time, up to the longest. */
 const RETRY_MS_MIN = 20;
+const RETRY_MS_MAX = 500;
 
-/** All methods throw ERR_PROOF for an answer that is not what was asked for, and the other's code where it refuses. */
+/** A peer that restarts is away, then reachable without the protocol; and where it can be reached is its own word. */
+const awayCodes: readonly ErrorCode[] = ["ERR_UNREACHABLE", "ERR_PROTOCOL", "ERR_INVALID_ARGUMENT"];
+const hangUpCodes: readonly ErrorCode[] = ["ERR_CLOSED"];
+
+const laterIf = (codes: readonly ErrorCode[], error: unknown): unknown =>
+  error instanceof GradmeshError && codes.includes(error.code) ? new Later(error, 0) : error;
+
+/** Whether the asked peer did not show what it was asked for; any other error is the asker's own trouble. */
+export function showedNothing(error: unknown): boolean {
+  if (error instanceof Refused) return true;
+  return ["ERR_TIMEOUT", "ERR_PROOF", "ERR_PROTOCOL"].includes(asGradmeshError(error).code);
+}
+
+/**
+ * All methods throw ERR_PROOF for an answer that is not what was asked for, ERR_PROTOCOL for what is no answer, ERR_TIMEOUT,
+ * also for a peer that stays away, and Refused with the other's code. A failed dial or a lost channel alone ends nothing: a
+ * referee that took it for silence would have an honest worker slashed.
+ */
 export class ProofClient<Peer extends { readonly peerId: string } = { readonly peerId: string }> {
   readonly #options: ProofClientOptions<Peer>;
 
@@ -98,7 +121,7 @@ export class ProofClient<Peer extends { readonly peerId: string } = { readonly p
     });
   }
 
-  /** The inputs of the operator that a dispute is about. That they have the digests agreed on is for the caller to see. */
+  /** The arrays of a dispute's evidence (evidence.ts). What they prove is for the caller to see. */
   evidence(peer: Peer, { sizes, ...asked }: EvidenceQuestion, signal?: AbortSignal): Promise<Uint8Array[]> {
     const { ledgerId } = this.#options;
     return this.#ask(peer, { type: "evidence", ledgerId, ...asked }, signal, async (answer, receive) => {
@@ -109,23 +132,30 @@ export class ProofClient<Peer extends { readonly peerId: string } = { readonly p
     });
   }
 
-  #ask<Question extends ProofQuestion, Result>(
+  async #ask<Question extends ProofQuestion, Result>(
     peer: Peer,
     question: Question,
     signal: AbortSignal | undefined,
     take: Take<Question, Result>,
   ): Promise<Result> {
     const { clock, limitMs } = this.#options;
-    return withLimit(clock, limitMs, `a proof of ${peer.peerId}`, signal, async (limited) => {
-      for (;;) {
+    let failed: Later | null = null;
+    const work = async (limited: AbortSignal) => {
+      for (let pauseMs = RETRY_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, RETRY_MS_MAX)) {
         try {
           return await this.#once(peer, question, limited, take);
         } catch (error) {
           if (!(error instanceof Later)) throw error;
-          await clock.sleep(Math.max(RETRY_MS_MIN, error.retryMs), limited);
+          failed = error;
+          await clock.sleep(Math.max(pauseMs, error.retryMs), limited);
         }
       }
-    });
+    };
+    try {
+      return await withLimit(clock, limitMs, `a proof of ${peer.peerId}`, signal, work);
+    } catch (error) {
+      throw signal?.aborted === true ? error : timedOut(error, failed);
+    }
   }
 
   async #once<Question extends ProofQuestion, Result>(
@@ -136,7 +166,9 @@ export class ProofClient<Peer extends { readonly peerId: string } = { readonly p
   ): Promise<Result> {
     const { clock, limitMs, connect } = this.#options;
     const { peerId } = peer;
-    const channel = await connect(peer, signal);
+    const channel = await connect(peer, signal).catch((error: unknown) => {
+      throw laterIf(awayCodes, error);
+    });
     try {
       signal.throwIfAborted();
       const words = channel.messages()[Symbol.asyncIterator]();
@@ -150,15 +182,25 @@ export class ProofClient<Peer extends { readonly peerId: string } = { readonly p
           `${peerId} was asked for an ${question.type}, not an ${answer.type}`,
         );
       return await take(answer as AnswerTo<Question>, (tensors) => receivePieces(peerId, next, tensors));
+    } catch (error) {
+      throw laterIf(hangUpCodes, error);
     } finally {
       await channel.close().catch(() => {});
     }
   }
 }
 
-function refusalOf(peerId: string, answer: Refusal): GradmeshError {
-  if (answer.retryMs !== null) return new Later(answer, peerId, answer.retryMs);
-  return new GradmeshError(answer.code, `${peerId} refuses: ${answer.reason}`);
+function refusalOf(peerId: string, { code, reason, retryMs }: Refusal): Later | Refused {
+  const refused = new Refused(code, `${peerId} refuses: ${reason}`);
+  return retryMs === null ? refused : new Later(refused, retryMs);
+}
+
+/** A time that is up says why the last try had failed. */
+function timedOut(error: unknown, failed: Later | null): unknown {
+  if (failed === null || !(error instanceof GradmeshError) || error.code !== "ERR_TIMEOUT") return error;
+  return new GradmeshError("ERR_TIMEOUT", `${error.message}; the last try: ${failed.message}`, {
+    cause: failed.cause,
+  });
 }
 
 function checkLeaves(

@@ -1,6 +1,7 @@
 /**
  * What a peer asks another for when it checks its work, over a channel of its own for every question: the state before a
- * transition of the other's unit, or the inputs of the one operator that a dispute is about.
+ * transition of the other's unit, or the evidence of what a dispute is about (evidence.ts): of a leaf of a step's trace, the
+ * digests, proof and bytes of each source and the outputs, or the whole state; of a contribution, the first and last state.
  *
  *   question -> answer, then pieces until every tensor is whole | refused
  *
@@ -19,7 +20,7 @@ export const PROOF_PROTOCOL = "/gradmesh/proof/1";
 export const PIECE_BYTES = 1 << 18;
 /** Hashes of a proof in a tree of 2^32 leaves: 15 of each of 8 levels. */
 const PROOF_HASHES_MAX = 120;
-/** Tensors of one answer: a trainer's inner state has a few, an operator has fewer. */
+/** Arrays of one answer: a state is the parameters and a few inner tensors; evidence is three per source, and outputs. */
 const TENSORS_MAX = 4096;
 
 export const questionSchema = z.discriminatedUnion("type", [
@@ -30,7 +31,7 @@ export const questionSchema = z.discriminatedUnion("type", [
     round: u32Schema,
     transition: u32Schema,
   }),
-  /** The inputs of an operator of the step that a dispute is about, by its number in the step's trace. */
+  /** The evidence of a dispute's leaf, by its number in the step's trace; where the contribution is disputed, 0. */
   z.strictObject({
     type: z.literal("evidence"),
     ledgerId: hashSchema,
@@ -40,7 +41,7 @@ export const questionSchema = z.discriminatedUnion("type", [
 ]);
 export type ProofQuestion = z.infer<typeof questionSchema>;
 
-/** Bytes of each tensor of an answer, in their order. */
+/** Bytes of each array of an answer, in their order. */
 const sizesSchema = z.array(z.int().nonnegative()).max(TENSORS_MAX);
 const proofSchema = z.array(hashSchema).max(PROOF_HASHES_MAX);
 

@@ -19,7 +19,7 @@ import { nextWord, REASON_CHARACTERS_MAX } from "./words.js";
 export interface ProofSource {
   /** @throws ERR_INVALID_ARGUMENT where this peer has no such unit or transition. */
   opening(round: number, transition: number, signal: AbortSignal): Promise<Opening>;
-  /** The operator's inputs in their order. @throws ERR_INVALID_ARGUMENT where this peer knows nothing of the dispute. */
+  /** The arrays of the dispute's evidence (evidence.ts). @throws ERR_INVALID_ARGUMENT where this peer knows nothing of the dispute. */
   evidence(dispute: number, operator: number, signal: AbortSignal): Promise<readonly ArrayBufferView[]>;
 }
 
@@ -181,8 +181,8 @@ export class ProofServer {
   async #make(question: ProofQuestion, signal: AbortSignal): Promise<Answer> {
     const { source } = this.#options;
     if (question.type === "evidence") {
-      const inputs = await source.evidence(question.dispute, question.operator, signal);
-      const tensors = inputs.map(bytesOf);
+      const arrays = await source.evidence(question.dispute, question.operator, signal);
+      const tensors = arrays.map(bytesOf);
       return { head: { type: "evidence", sizes: tensors.map(({ length }) => length) }, tensors };
     }
     const { state, leaves, proofs } = await source.opening(question.round, question.transition, signal);

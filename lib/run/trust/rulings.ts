@@ -7,10 +7,10 @@ import type { Trainer } from "../../trainer/trainer.js";
 import { contributionRuling } from "../../verify/contribution.js";
 import { type DisputedLeaf, type Ruling, refereeRuling, rulingDigest } from "../../verify/referee.js";
 import { sourcePlan } from "../../verify/sources.js";
-import { loadState, type StateTensors, stateDigest, tensorsOf } from "../../verify/state.js";
+import { loadState, stateDigest, tensorsOf } from "../../verify/state.js";
 import { type Evidence, leavesOf, tracedStep } from "../../verify/trace.js";
-import { evidenceSizes, unpackEvidence } from "./evidence.js";
-import type { ProofClient } from "./proof-client.js";
+import { evidenceSizes, stateFrom, unpackEvidence } from "./evidence.js";
+import { type ProofClient, showedNothing } from "./proof-client.js";
 import type { RunLedger } from "./run-ledger.js";
 import { roundOf, unitOf } from "./standing.js";
 
@@ -47,12 +47,15 @@ export function contextOf({ ledger, unitSteps }: Known, { round, worker, transit
 
 export class Rulings {
   readonly #options: RulingOptions;
+  readonly #signal: AbortSignal;
 
-  constructor(options: RulingOptions) {
+  /** @param signal ends the questions under way. */
+  constructor(options: RulingOptions, signal: AbortSignal) {
     this.#options = options;
+    this.#signal = signal;
   }
 
-  /** What this peer, as the referee, says; null where it cannot know. */
+  /** What this peer, as the referee, says; null where it cannot know. @throws what keeps it from ruling, such as its own faults. */
   async of(dispute: Dispute): Promise<LedgerEvent | null> {
     const ruling = await this.#rulingOf(dispute);
     if (ruling === null) return null;
@@ -104,14 +107,19 @@ export class Rulings {
     }
   }
 
-  /** Null where the worker shows nothing in time. */
-  #ask(
+  /** Null where the worker refuses, shows something else, or nothing in time. A fault of this peer's own decides nothing. */
+  async #ask(
     { id, worker }: Dispute,
     operator: number,
     sizes: readonly number[],
   ): Promise<readonly Uint8Array[] | null> {
     const question = { dispute: id, operator, sizes };
-    return this.#options.proofs.evidence({ peerId: peerIdOfAccount(worker) }, question).catch(() => null);
+    try {
+      return await this.#options.proofs.evidence({ peerId: peerIdOfAccount(worker) }, question, this.#signal);
+    } catch (error) {
+      if (showedNothing(error)) return null;
+      throw error;
+    }
   }
 
   /** From the first and the last state of the unit, which the worker must show. */
@@ -122,7 +130,9 @@ export class Rulings {
       const like = tensorsOf(trainer);
       const sizes = [like.parameters, ...like.inner].map(({ byteLength }) => byteLength);
       const arrays = await this.#ask(dispute, 0, [...sizes, ...sizes]);
-      const [first, last] = [arrays?.slice(0, sizes.length), arrays?.slice(sizes.length)].map(stateOf);
+      const [first, last] = [arrays?.slice(0, sizes.length), arrays?.slice(sizes.length)].map((part) =>
+        stateFrom(part ?? []),
+      );
       const { step } = contextOf(this.#options, dispute);
       let shown = last ?? null;
       if (first != null) {
@@ -135,12 +145,6 @@ export class Rulings {
       );
     });
   }
-}
-
-/** A state's tensors from their bytes, in a unit's order; null of none. */
-function stateOf(arrays: readonly Uint8Array[] | undefined): StateTensors | null {
-  const [parameters, ...inner] = (arrays ?? []).map((bytes) => new Float32Array(bytes.slice().buffer));
-  return parameters === undefined ? null : { parameters, inner };
 }
 
 function disputedLeaf({

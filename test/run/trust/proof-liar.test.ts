@@ -72,8 +72,6 @@ test("threat 6: pieces that are short, long, missing, doubled or out of order en
     [[{ type: "piece", data: new Uint8Array(0) }], "ERR_PROTOCOL", /must be 1 to/],
     [[second, first, third], "ERR_PROOF", /where 262144 are next/],
     [[first, first, third], "ERR_PROOF", /where 131072 are next/],
-    [[first, second], "ERR_CLOSED", /closed the channel/],
-    [[], "ERR_CLOSED", /closed the channel/],
     [[first, headOf(5)], "ERR_PROTOCOL", /does not fit/],
   ];
   for (const [pieces, code, words] of cases) {
@@ -83,6 +81,11 @@ test("threat 6: pieces that are short, long, missing, doubled or out of order en
       unit,
     });
     await fails(asked, code, words);
+  }
+  for (const pieces of [[first, second], []]) {
+    const asked = clientOf(liar([headOf(5), ...pieces]), { limitMs: 300 });
+    const words = /took longer than 300 ms; the last try: worker closed the channel/;
+    await fails(asked.transition(worker, { round: 7, transition: 5, unit }), "ERR_TIMEOUT", words);
   }
   const right = clientOf(liar([headOf(5), first, second, third, first]));
   const { state } = await right.transition(worker, { round: 7, transition: 5, unit });
@@ -110,11 +113,13 @@ test("threat 6: whatever else a peer answers is a typed error", async () => {
   );
   await fc.assert(
     fc.asyncProperty(plain, async (message) => {
-      const asked = clientOf(liar([message])).transition(worker, { round: 7, transition: 5, unit });
-      const error = await asked.catch((error: unknown) => error);
+      const asked = clientOf(liar([message]), { limitMs: 200 });
+      const error = await asked
+        .transition(worker, { round: 7, transition: 5, unit })
+        .catch((error: unknown) => error);
       assert.instance(error, GradmeshError);
       assert.ok(
-        /^ERR_(PROTOCOL|PROOF|CLOSED)$/.test((error as GradmeshError).code),
+        /^ERR_(PROTOCOL|PROOF|TIMEOUT)$/.test((error as GradmeshError).code),
         (error as GradmeshError).message,
       );
     }),

@@ -191,13 +191,15 @@ test("over libp2p: states arrive whole, several at a time, and a peer that is cl
   try {
     const server = serverOf({ isMember: (peerId) => peerId === left.peerId });
     await right.handle(PROOF_PROTOCOL, (channel) => server.serve(channel));
-    const client = new ProofClient<{ peerId: string; addresses: readonly string[] }>({
-      ledgerId,
-      connect: (peer, signal) => left.connect(peer, PROOF_PROTOCOL, signal),
-      like: stateOf(0),
-      limitMs: 20_000,
-      clock: systemClock,
-    });
+    const clientIn = (limitMs: number) =>
+      new ProofClient<{ peerId: string; addresses: readonly string[] }>({
+        ledgerId,
+        connect: (peer, signal) => left.connect(peer, PROOF_PROTOCOL, signal),
+        like: stateOf(0),
+        limitMs,
+        clock: systemClock,
+      });
+    const client = clientIn(20_000);
     const peer = { peerId: right.peerId, addresses: right.addresses() };
     const transitions = [1, 2, 3, 4];
     const got = await Promise.all(
@@ -211,7 +213,8 @@ test("over libp2p: states arrive whole, several at a time, and a peer that is cl
       /no transition 99/,
     );
     server.close();
-    await fails(client.transition(peer, { round: 7, transition: 1 }), "ERR_CLOSED", /closed|closing/);
+    const late = clientIn(500).transition(peer, { round: 7, transition: 1 });
+    await fails(late, "ERR_TIMEOUT", /the last try: .*(closed|closing)/);
   } finally {
     await end();
   }
