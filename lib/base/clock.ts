@@ -33,6 +33,9 @@ export function createSystemClock(options: { unref?: boolean } = {}): Clock {
 
 export const systemClock: Clock = createSystemClock();
 
+/** @param startedAt a time of performance.now(). */
+export const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000;
+
 export interface ManualClock extends Clock {
   /** Moves the time on and wakes, in the order of their times, the sleeps that end by then. */
   advance(milliseconds: number): void;

@@ -1,15 +1,16 @@
 /** A peer's checks of others' work in a round: what it was drawn for, replayed, committed to, and told once nobody can copy it. */
 import { randomBytes } from "node:crypto";
+import { secondsSince } from "../../base/clock.js";
 import type { LiveView } from "../../group/member.js";
 import { type Check, dataSeed } from "../../ledger/draw.js";
 import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import type { Trainer } from "../../trainer/trainer.js";
 import { Replayer, type RevealedUnit, type Verdict, verdictOf, verdicts } from "../../verify/replay.js";
-import { verdictCommitmentOf } from "../../verify/unit.js";
+import { type Opening, verdictCommitmentOf } from "../../verify/unit.js";
 import type { EventSink } from "../events.js";
 import type { Accusation } from "./dispute-desk.js";
-import type { ProofClient } from "./proof-client.js";
+import { type ProofClient, showedNothing } from "./proof-client.js";
 import type { RunLedger } from "./run-ledger.js";
 import * as standing from "./standing.js";
 
@@ -48,13 +49,12 @@ export interface CheckedRound {
 }
 
 const nameOf = ({ worker, transition }: Check) => `${worker} ${transition}`;
-const secondsSince = (at: number) => (performance.now() - at) / 1000;
 
 export class Checks {
-  readonly #options: CheckOptions & { say(event: LedgerEvent): Promise<void> };
+  readonly #options: CheckOptions & { say(event: LedgerEvent): Promise<boolean> };
 
-  /** @param options say appends to the ledger, and only warns where the rules refuse. */
-  constructor(options: CheckOptions & { say(event: LedgerEvent): Promise<void> }) {
+  /** @param options say appends to the ledger; where the rules refuse, it only warns and gives false. */
+  constructor(options: CheckOptions & { say(event: LedgerEvent): Promise<boolean> }) {
     this.#options = options;
   }
 
@@ -86,27 +86,23 @@ export class Checks {
       author: this.#options.ledger.account,
       ...content,
     });
-    await this.#options.say({ kind: "VerdictCommitted", round, worker, transition, commitment });
-    made.committed = true;
+    made.committed = await this.#options.say({
+      kind: "VerdictCommitted",
+      round,
+      worker,
+      transition,
+      commitment,
+    });
   }
 
   async #verdict(work: CheckedRound, check: Check, view: LiveView): Promise<Verdict> {
-    const { proofs, peerId, emit } = this.#options;
+    const { peerId, emit } = this.#options;
     const { worker, transition } = check;
     const member = view.members.find((one) => accountOfPeerId(one.peerId) === worker);
     const unit = this.#revealed(work, worker);
     const startedAt = performance.now();
     const opening =
-      member === undefined
-        ? null
-        : await proofs
-            .transition(
-              member,
-              { round: work.round, transition, unit: { root: unit.root, steps: unit.steps } },
-              view.signal,
-            )
-            .catch(() => null);
-    view.signal.throwIfAborted();
+      member === undefined ? null : await this.#ask(member, work.round, transition, unit, view.signal);
     work.seconds.wait += secondsSince(startedAt);
     const shard = standing.shardOf(this.#options.ledger.state, work.round, worker) ?? 0;
     let seconds = 0;
@@ -142,6 +138,27 @@ export class Checks {
     return verdict;
   }
 
+  /** Null where the worker refuses, shows something else, or nothing in time. @throws the view's reason; faults of this peer. */
+  async #ask(
+    member: LiveView["members"][number],
+    round: number,
+    transition: number,
+    { root, steps }: RevealedUnit,
+    signal: AbortSignal,
+  ): Promise<Opening | null> {
+    try {
+      return await this.#options.proofs.transition(
+        member,
+        { round, transition, unit: { root, steps } },
+        signal,
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (showedNothing(error)) return null;
+      throw error;
+    }
+  }
+
   /** What everybody knows of a worker's unit. */
   #revealed({ round, beacon }: CheckedRound, worker: Account): RevealedUnit {
     const { unitSteps, ledger } = this.#options;
@@ -157,7 +174,7 @@ export class Checks {
       if (made.revealed || !made.committed) continue;
       const [worker, transition] = name.split(" ") as [Account, string];
       const { verdict, salt } = made;
-      await this.#options.say({
+      made.revealed = await this.#options.say({
         kind: "VerdictRevealed",
         round,
         worker,
@@ -166,7 +183,6 @@ export class Checks {
         digest: verdict.digest,
         salt,
       });
-      made.revealed = true;
     }
   }
 }

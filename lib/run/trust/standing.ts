@@ -15,6 +15,10 @@ export function leaderOf(state: LedgerState, round: number): Account | null {
   return state.nextRound === round && (before === null || before.phase === "closed") ? state.leader : null;
 }
 
+/** What the rules go by when they take or refuse a round's opening, beside the opening itself. */
+export const openingBasis = ({ nextRound, leader, eligible }: LedgerState): string =>
+  [nextRound, leader, ...eligible].join(" ");
+
 /** What the leader of the next round proves. */
 export const beaconInputOf = (state: LedgerState, ledgerId: Hash, round: number): Uint8Array =>
   beaconInput(ledgerId, state.beacon, round);

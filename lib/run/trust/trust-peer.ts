@@ -79,6 +79,7 @@ export class TrustPeer {
       connect: ({ peerId }, signal) => host.connect(this.#addressOf(peerId), PROOF_PROTOCOL, signal),
     });
     this.rounds = new VerifiedRounds({
+      clock: systemClock,
       ledger,
       proofs,
       use: (shard, work) => this.#pool.use(shard, false, work),

@@ -3,6 +3,7 @@
  * commitment to every state of its inner steps, and checks of others' steps. So a wrong step that is found never counts.
  */
 import { randomBytes } from "node:crypto";
+import { type Clock, secondsSince, withLimit } from "../../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import type { Gathered } from "../../engine/communicator.js";
 import type { StepWatcher } from "../../engine/engine.js";
@@ -19,6 +20,7 @@ import { type CheckedRound, type CheckOptions, Checks } from "./checks.js";
 import * as standing from "./standing.js";
 
 export interface VerifiedRoundOptions extends CheckOptions {
+  readonly clock: Clock;
   /** Puts the inner state of a fresh trainer into the one that trains. */
   freshen(): Promise<void>;
   /** For tests: whose data this peer trains on in a round, where not its own. */
@@ -48,7 +50,8 @@ interface Work extends CheckedRound {
   readonly seconds: VerifiedSeconds;
 }
 
-const secondsSince = (at: number) => (performance.now() - at) / 1000;
+/** Before a leader whose opening was refused tries again, where the ledger says nothing new. */
+const OPENING_RETRY_MS = 1000;
 
 export class VerifiedRounds implements StepWatcher {
   readonly #options: VerifiedRoundOptions;
@@ -164,21 +167,26 @@ export class VerifiedRounds implements StepWatcher {
     return resumed || inner === last || inner === fresh;
   }
 
-  /** Appends; what the rules refuse by then came too late, and the coordinator goes on without this peer's work. */
-  async #say(event: LedgerEvent): Promise<void> {
+  /**
+   * Appends; whether it is recorded. What the rules refuse by then came too late, and the coordinator goes on without this
+   * peer's work.
+   */
+  async #say(event: LedgerEvent): Promise<boolean> {
     const { ledger, emit, peerId } = this.#options;
     try {
       await ledger.submit(event);
+      return true;
     } catch (error) {
       const { code, message } = asGradmeshError(error);
       if (code !== "ERR_LEDGER") throw error;
       emit({ type: "warning", peer: peerId, round: ledger.state.nextRound, code, reason: message });
+      return false;
     }
   }
 
   /** Waits until the round is open; opens it where and when this peer is its leader. */
   async #opened(round: number, members: LiveView["members"], signal: AbortSignal): Promise<RoundState> {
-    const { ledger } = this.#options;
+    const { ledger, clock } = this.#options;
     for (;;) {
       const found = await ledger.until((state) => {
         const leads = standing.leaderOf(state, round) === this.#account;
@@ -188,7 +196,12 @@ export class VerifiedRounds implements StepWatcher {
       const proof = ledger.prove(standing.beaconInputOf(ledger.state, ledger.id, round));
       const workers = standing.accountsOf(members);
       const shards = standing.shardBytes(members.map(({ shard }) => shard));
-      await this.#say({ kind: "RoundOpened", round, proof, workers, shards });
+      const basis = standing.openingBasis(ledger.state);
+      if (await this.#say({ kind: "RoundOpened", round, proof, workers, shards })) continue;
+      const what = "a change of who can work";
+      await withLimit(clock, OPENING_RETRY_MS, what, signal, (limited) =>
+        ledger.until((state) => (standing.openingBasis(state) === basis ? null : true), limited),
+      ).catch(() => signal.throwIfAborted());
     }
   }
 
@@ -232,13 +245,8 @@ export class VerifiedRounds implements StepWatcher {
     if (said !== replica.shard) {
       // Work on other data could be replayed by nobody: it commits to nothing, and the round goes on without it.
       const reason = `round ${work.round + 1} was opened with shard ${said} for this peer, which has worked on shard ${replica.shard}`;
-      this.#options.emit({
-        type: "warning",
-        peer: this.#options.peerId,
-        round: work.round,
-        code: "ERR_LEDGER",
-        reason,
-      });
+      const { peerId: peer, emit } = this.#options;
+      emit({ type: "warning", peer, round: work.round, code: "ERR_LEDGER", reason });
       return;
     }
     const startedAt = performance.now();
@@ -247,18 +255,9 @@ export class VerifiedRounds implements StepWatcher {
     const { root, before, after, contribution } = work.unit;
     const { round, salt } = work;
     const author = this.#account;
-    const commitment = commitmentOf({
-      ledgerId: ledger.id,
-      round,
-      author,
-      root,
-      before,
-      after,
-      contribution,
-      salt,
-    });
-    await this.#say({ kind: "WorkCommitted", round, commitment });
-    work.committed = true;
+    const content = { round, author, root, before, after, contribution, salt };
+    const commitment = commitmentOf({ ledgerId: ledger.id, ...content });
+    work.committed = await this.#say({ kind: "WorkCommitted", round, commitment });
   }
 
   #ownContribution({ round }: Work, { shard, engine }: Replica): Promise<Hash> {
@@ -270,13 +269,10 @@ export class VerifiedRounds implements StepWatcher {
     if (work.revealed || !work.committed) return;
     const { root, before, after, contribution, beforeParts, afterParts } = work.unit!;
     const { round, salt } = work;
-    const parts = {
-      inner: beforeParts.inner,
-      parametersAfter: afterParts.parameters,
-      innerAfter: afterParts.inner,
-    };
-    await this.#say({ kind: "WorkRevealed", round, root, before, after, ...parts, contribution, salt });
-    work.revealed = true;
+    const { inner } = beforeParts;
+    const { parameters: parametersAfter, inner: innerAfter } = afterParts;
+    const content = { root, before, after, inner, parametersAfter, innerAfter, contribution, salt };
+    work.revealed = await this.#say({ kind: "WorkRevealed", round, ...content });
   }
 
   /** Compares what every member sent with what it had committed to. @throws ERR_PROOF naming those who sent something else. */
@@ -294,9 +290,7 @@ export class VerifiedRounds implements StepWatcher {
     throw new GradmeshError(
       "ERR_PROOF",
       `round ${round}: ${peers.join(", ")} sent another contribution than was committed to`,
-      {
-        detail: { peers },
-      },
+      { detail: { peers } },
     );
   }
 }
