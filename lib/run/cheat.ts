@@ -17,26 +17,35 @@ export interface CheatPlan {
 /** The shard whose work a copying peer does. */
 export const COPIED_SHARD = 0;
 
-/** The trainer as its owner makes it out to be. @param steps inner steps of a round. @param other of the copied shard. */
+/**
+ * The trainer as its owner makes it out to be.
+ * @param steps inner steps of a round. @param other who copies: a trainer of the copied shard, which is closed with the first.
+ */
 export function cheatingTrainer(
   trainer: Trainer,
   { kind, round }: CheatPlan,
   steps: number,
-  other: Trainer,
+  other: Trainer | null,
 ): Trainer {
   const cheats = ({ step }: StepContext) => step >= (round - 1) * steps;
   const skipped = ({ step }: StepContext) => step % 2 === 1;
   const step = async (context: StepContext) => {
-    if (!cheats(context) || kind === "accuse") return trainer.step(context);
-    if (kind === "skip") return skipped(context) ? { loss: 0, tokens: 0 } : trainer.step(context);
+    if (!cheats(context)) return trainer.step(context);
+    if (kind === "skip" && skipped(context)) return { loss: 0, tokens: 0 };
+    if (other === null) return trainer.step(context);
     copyState(trainer, other);
     const result = await other.step({ ...context, last: true });
     copyState(other, trainer);
     return result;
   };
+  const close = () => {
+    trainer.close();
+    other?.close();
+  };
   return new Proxy(trainer, {
     get(target, name) {
       if (name === "step") return step;
+      if (name === "close") return close;
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },

@@ -62,8 +62,14 @@ export async function createTrainer(
   const trainer = await honestTrainer(options, strategies);
   const { cheat } = options;
   if (cheat == null) return trainer;
-  const other = await honestTrainer({ ...options, shard: COPIED_SHARD }, strategies);
-  return cheatingTrainer(trainer, cheat, roundSteps(strategies), other);
+  try {
+    const other =
+      cheat.kind === "copy" ? await honestTrainer({ ...options, shard: COPIED_SHARD }, strategies) : null;
+    return cheatingTrainer(trainer, cheat, roundSteps(strategies), other);
+  } catch (error) {
+    trainer.close();
+    throw error;
+  }
 }
 
 /** Digests of what a run's trainers begin with: native.digest of the parameters, and of the inner state. */

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { cheatKinds } from "../../lib/run/cheat.js";
 import { parseConfig } from "../../lib/run/config.js";
-import { Replica } from "../../lib/run/replica.js";
+import { createTrainer, Replica } from "../../lib/run/replica.js";
+import { createStrategies } from "../../lib/strategy/registry.js";
 import { failure } from "../failure.js";
 
 const folder = await mkdtemp(join(tmpdir(), "gradmesh-replica-"));
@@ -37,6 +39,23 @@ test("a trainer that keeps the contract is taken", async () => {
   assert.is(replica.standing.round, 0);
   assert.match(replica.standing.stateDigest!, /^[0-9a-f]{64}$/);
   await replica.close();
+});
+
+test("a cheating peer makes a second trainer only to copy with it, and closes all that it made", async () => {
+  const counts = { made: 0, closed: 0 };
+  Object.assign(globalThis, { cheatCounts: counts });
+  await create("counted", {
+    samples: "(globalThis.cheatCounts.made += 1, 1)",
+    close: "() => { globalThis.cheatCounts.closed += 1; }",
+  }).then((replica) => replica.close());
+  assert.equal(counts, { made: 1, closed: 1 });
+  const config = parseConfig({ trainer: { module: "./counted.mjs" } });
+  for (const kind of cheatKinds) {
+    Object.assign(counts, { made: 0, closed: 0 });
+    const options = { config, shard: 1, threads: 1, folder, cheat: { kind, round: 1 } };
+    (await createTrainer(options, createStrategies(config.strategy))).close();
+    assert.equal(counts, kind === "copy" ? { made: 2, closed: 2 } : { made: 1, closed: 1 }, kind);
+  }
 });
 
 test("a checkpoint has the model's tensors by their names, a second strategy's behind its own", async () => {

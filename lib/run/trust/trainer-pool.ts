@@ -25,6 +25,8 @@ export class TrainerPool {
     if (place === undefined) {
       place = { trainer: this.#make(shard, own), free: Promise.resolve() };
       this.#places.set(name, place);
+      // The next who needs it tries again.
+      place.trainer.catch(() => this.#places.delete(name));
     }
     const { trainer } = place;
     const done = place.free.then(async () => work(await trainer));

@@ -1,5 +1,5 @@
 /** A peer's part in a verified run from its registration on: its rounds, what it shows others, its disputes. */
-import { systemClock } from "../../base/clock.js";
+import { secondsSince, systemClock } from "../../base/clock.js";
 import { GradmeshError } from "../../base/errors.js";
 import { Contributed } from "../../engine/contributed.js";
 import type { LiveView } from "../../group/member.js";
@@ -24,7 +24,10 @@ import { VerifiedRounds } from "./verified-round.js";
 
 /** Rounds whose results this peer remembers, as a referee: more than can be disputed. */
 const RESULTS_KEPT = 8;
-/** An answer is waited for a quarter of a move's or a phase's time. */
+/**
+ * A question has a quarter of a move's time or of a phase's, whichever is shorter: 7.5 s by default. That is for reaching the
+ * other, waiting for its turn there, its recomputing of the state, and the sending of all of it.
+ */
 const ASKING_PART = 4;
 
 export interface TrustPeerOptions {
@@ -38,7 +41,6 @@ export interface TrustPeerOptions {
   readonly cheat: CheatPlan | null;
 }
 
-/** Views whose members this peer remembers: who they are, where, and with which shard. */
 type Member = LiveView["members"][number];
 
 export class TrustPeer {
@@ -49,6 +51,7 @@ export class TrustPeer {
   readonly #contributed: Contributed;
   /** Digests of the aggregates of the last rounds. */
   readonly #results = new Map<number, Hash>();
+  /** Members of the views so far, as they last were: where they are, and with which shard. */
   readonly #members = new Map<Account, Member>();
   #replica: Replica;
   readonly #pool: TrainerPool;
@@ -73,7 +76,6 @@ export class TrustPeer {
     const proofs = new ProofClient<{ readonly peerId: string; readonly addresses?: readonly string[] }>({
       ledgerId: ledger.id,
       like: tensorsOf(engine.trainer),
-      // Who is asked and stalls costs a part of the time that the asker has for its own move.
       limitMs: Math.min(config.trust.moveLimitMs, config.trust.limitMs) / ASKING_PART,
       clock: systemClock,
       connect: ({ peerId }, signal) => host.connect(this.#addressOf(peerId), PROOF_PROTOCOL, signal),
@@ -121,9 +123,14 @@ export class TrustPeer {
   static async join(options: TrustPeerOptions, replica: Replica, signal: AbortSignal): Promise<TrustPeer> {
     const peer = new TrustPeer(options, replica);
     const { host } = options;
-    await host.handle(PROOF_PROTOCOL, (channel) => peer.#server.serve(channel));
-    await peer.#register(signal);
-    return peer;
+    try {
+      await host.handle(PROOF_PROTOCOL, (channel) => peer.#server.serve(channel));
+      await peer.#register(signal);
+      return peer;
+    } catch (error) {
+      await peer.close();
+      throw error;
+    }
   }
 
   async #register(signal: AbortSignal): Promise<void> {
@@ -191,10 +198,13 @@ export class TrustPeer {
 
   async #freshen(): Promise<void> {
     const fresh = await this.#options.makeTrainer(this.#replica.shard, false);
-    const { trainer } = this.#replica.engine;
-    for (const [index, { data }] of trainer.innerState.entries()) data.set(fresh.innerState[index]!.data);
-    trainer.parametersChanged?.();
-    fresh.close();
+    try {
+      const { trainer } = this.#replica.engine;
+      for (const [index, { data }] of trainer.innerState.entries()) data.set(fresh.innerState[index]!.data);
+      trainer.parametersChanged?.();
+    } finally {
+      fresh.close();
+    }
   }
 
   async #opening(round: number, transition: number, signal: AbortSignal): Promise<Opening> {
@@ -204,7 +214,7 @@ export class TrustPeer {
     return this.#pool.use(this.#replica.shard, true, async (trainer) => {
       const startedAt = performance.now();
       const opening = await new StateSource(recorder, trainer).open(transition, signal);
-      this.rounds.seconds.serve += (performance.now() - startedAt) / 1000;
+      this.rounds.seconds.serve += secondsSince(startedAt);
       return opening;
     });
   }

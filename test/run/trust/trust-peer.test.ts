@@ -1,0 +1,65 @@
+/** A peer that is not taken into a verified run leaves nothing behind that listens. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { GradmeshError } from "../../../lib/base/errors.js";
+import { newAccount } from "../../../lib/ledger/rules/lookup.js";
+import { peerIdOfAccount } from "../../../lib/ledger/sign.js";
+import type { Host } from "../../../lib/peer/host.js";
+import { parseConfig } from "../../../lib/run/config.js";
+import { Replica } from "../../../lib/run/replica.js";
+import { PROOF_PROTOCOL } from "../../../lib/run/trust/proof-protocol.js";
+import { TrustPeer, type TrustPeerOptions } from "../../../lib/run/trust/trust-peer.js";
+import { failure } from "../../failure.js";
+import { fakeLedger, refusal } from "./fake-ledger.js";
+
+const account = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+test("a peer whose registration fails, or whose stake is refused, frees what it had opened", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-trust-peer-"));
+  const data = join(folder, "text.txt");
+  await writeFile(data, "call me ishmael. ".repeat(200));
+  const options = { data, layers: 1, width: 8, heads: 1, context: 4, batch: 1 };
+  const strategy = { name: "diloco", innerSteps: 2, aggregate: { rule: "mean" } };
+  const config = parseConfig({ peersMax: 2, trainer: { options }, strategy, trust: { verify: true } });
+  const replica = await Replica.create({ config, shard: 0, threads: 1, folder });
+  const broken = new GradmeshError("ERR_TRAINER", "its data cannot be read");
+  const own = { ...newAccount(account), registered: true, free: 1000n };
+  for (const [known, code] of [
+    [[], "ERR_TRAINER"],
+    [[[account, own]], "ERR_LEDGER"],
+  ] as const) {
+    const { ledger, listeners } = fakeLedger(account, { accounts: new Map(known) }, (event) => {
+      throw refusal(event);
+    });
+    const handled = new Set<string>();
+    const host = {
+      peerId: peerIdOfAccount(account),
+      handle: async (protocol: string) => void handled.add(protocol),
+      unhandle: async (protocol: string) => void handled.delete(protocol),
+    } as unknown as Host;
+    const join: TrustPeerOptions = {
+      ledger,
+      config,
+      host,
+      device: "cpu",
+      threads: 1,
+      makeTrainer: async () => {
+        assert.ok(handled.has(PROOF_PROTOCOL) && listeners.size === 1);
+        throw broken;
+      },
+      emit: () => {},
+      cheat: null,
+    };
+    const error = await failure(TrustPeer.join(join, replica, new AbortController().signal));
+    assert.is(error.code, code);
+    assert.is(handled.size, 0, "nobody can ask it any more");
+    assert.is(listeners.size, 0, "it hears of no record any more");
+  }
+  await replica.close();
+  await rm(folder, { recursive: true });
+});
+
+test.run();
