@@ -5,6 +5,7 @@ import { capabilityBits } from "../events.js";
 import {
   ACCOUNTS_MAX,
   type AccountState,
+  type CheckState,
   type LedgerState,
   POOL,
   type RoundState,
@@ -108,6 +109,24 @@ export function disputedUnit(
 ): Unit | undefined {
   if (transition !== 0) return round.units.get(worker);
   return worker === state.submitter ? (round.aggregate ?? undefined) : undefined;
+}
+
+/**
+ * Whether an accuser need open no dispute: somebody has disputed that transition, or it itself, who has one dispute about a
+ * unit at a time, another one.
+ */
+export function isAnswered(
+  state: Pick<LedgerState, "disputes">,
+  round: number,
+  { worker, transition, verifier }: Pick<CheckState, "worker" | "transition" | "verifier">,
+): boolean {
+  return [...state.disputes.values()].some(
+    (dispute) =>
+      dispute.round === round &&
+      dispute.worker === worker &&
+      dispute.transition !== 0 &&
+      (dispute.transition === transition || dispute.challenger === verifier),
+  );
 }
 
 /** Every unit of the round, and its aggregate where there is one. */

@@ -2,7 +2,7 @@
 import { drawChecks, drawSeed } from "../draw.js";
 import type { Account } from "../events.js";
 import type { Effect } from "./effect.js";
-import { hasCapability, place, stakeOf, standing, termsOf, transitionsOf } from "./lookup.js";
+import { hasCapability, isAnswered, place, stakeOf, standing, termsOf, transitionsOf } from "./lookup.js";
 import { accept, forgo, rejectSoft } from "./rewards.js";
 import { fine, forfeit, lateFee, withholdingFine } from "./slash.js";
 import type { CheckState, LedgerState, RoundPhase, RoundState, Unit } from "./state.js";
@@ -123,7 +123,8 @@ export function endContest(state: LedgerState, round: RoundState, now: number, e
   for (const unit of round.units.values()) {
     if (standing(unit) !== "hard") continue;
     for (const accusation of accusersOf(round, unit))
-      if (!isExcused(state, round, accusation)) payAccusation(state, unit, accusation.verifier, now, effects);
+      if (!isAnswered(state, round.round, accusation))
+        payAccusation(state, unit, accusation.verifier, now, effects);
     decideUnit(state, round, unit, now, effects);
   }
   for (const planted of round.forced) {
@@ -134,18 +135,6 @@ export function endContest(state: LedgerState, round: RoundState, now: number, e
     const reason = "did not reveal a forced error";
     forfeit(state, fine(state, submitter, forcedErrorPrize, reason, now, effects), submitter);
   }
-}
-
-/** Somebody has disputed that transition, or the accuser itself, who has one dispute about a unit at a time, another one. */
-function isExcused(state: LedgerState, { round }: RoundState, accusation: CheckState): boolean {
-  const { worker, transition, verifier } = accusation;
-  return [...state.disputes.values()].some(
-    (dispute) =>
-      dispute.round === round &&
-      dispute.worker === worker &&
-      dispute.transition !== 0 &&
-      (dispute.transition === transition || dispute.challenger === verifier),
-  );
 }
 
 /** What a false accusation costs, of which the accused gets half, and the pool the rest. */

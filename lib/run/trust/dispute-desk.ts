@@ -4,6 +4,7 @@
  */
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import type { Account, LedgerEvent } from "../../ledger/events.js";
+import { isAnswered, standing } from "../../ledger/rules/lookup.js";
 import type { Dispute } from "../../ledger/rules/state.js";
 import { peerIdOfAccount } from "../../ledger/sign.js";
 import type { Trainer } from "../../trainer/trainer.js";
@@ -106,7 +107,8 @@ export class DisputeDesk {
       }
       // A closed round's too: a peer that was away may hear at once that a round is decided and closed.
       const unit = roundOf(ledger.state, round)?.units.get(worker);
-      if (unit?.status !== "hard" || this.#opened.has(name)) continue;
+      if (unit === undefined || standing(unit) !== "hard" || this.#opened.has(name)) continue;
+      if (isAnswered(ledger.state, round, { worker, transition, verifier: ledger.account })) continue;
       this.#opened.add(name);
       await this.#submit({ kind: "DisputeOpened", round, worker, transition });
     }

@@ -2,7 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { newUnit } from "../../../lib/ledger/rules/lookup.js";
-import type { RoundPhase, RoundState, UnitStatus } from "../../../lib/ledger/rules/state.js";
+import type { Dispute, RoundPhase, RoundState, UnitStatus } from "../../../lib/ledger/rules/state.js";
 import { DisputeDesk } from "../../../lib/run/trust/dispute-desk.js";
 import { fakeLedger } from "./fake-ledger.js";
 
@@ -10,8 +10,12 @@ const account = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511
 const worker = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
 const round = 5;
 
-/** What is submitted once a peer, which has found the worker's unit wrong, hears that the round is in this phase. */
-async function submittedIn(phase: RoundPhase, status: UnitStatus): Promise<readonly unknown[]> {
+/** What is submitted once a peer, which has found the worker's transition 1 wrong, hears that the round is in this phase. */
+async function submittedIn(
+  phase: RoundPhase,
+  status: UnitStatus,
+  dispute?: Partial<Dispute>,
+): Promise<readonly unknown[]> {
   const unit = newUnit(worker, { ratePpm: 0, ownStake: 1n, commission: 0, delegators: [] });
   const state = { round, phase: "verdictReveal", units: new Map([[worker, unit]]) } as unknown as RoundState;
   const { ledger, submitted, changed } = fakeLedger(account, {
@@ -35,6 +39,10 @@ async function submittedIn(phase: RoundPhase, status: UnitStatus): Promise<reado
   assert.equal(submitted, [], "not before all verdicts are known");
   Object.assign(state, { phase });
   unit.status = status;
+  if (dispute !== undefined) {
+    Object.assign(unit, { openDisputes: 1, resume: status, status: "disputed" });
+    ledger.state.disputes.set(0, { id: 0, round, worker, outcome: null, turn: null, ...dispute } as Dispute);
+  }
   // One batch of records may bring the end of several phases.
   for (let heard = 0; heard < 2; heard += 1) changed({ type: "phase", time: 0, round, phase });
   await new Promise((resolve) => setImmediate(resolve));
@@ -51,6 +59,13 @@ test("an accuser opens its dispute, once, also where it hears at the same time t
 test("what is disputed by another, or no longer accused, is left alone", async () => {
   for (const status of ["disputed", "pending", "soft", "settled"] as const)
     assert.equal(await submittedIn("closed", status), []);
+});
+
+test("another's dispute about the same transition is enough; one about another transition is not", async () => {
+  const other = (transition: number) => submittedIn("decided", "hard", { challenger: worker, transition });
+  assert.equal(await other(1), []);
+  assert.equal(await other(2), [{ kind: "DisputeOpened", round, worker, transition: 1 }]);
+  assert.equal(await submittedIn("decided", "hard", { challenger: account, transition: 2 }), []);
 });
 
 test.run();
