@@ -13,7 +13,7 @@ namespace gradmesh::blake3 {
 // Bytes are cut into chunks, chunks into blocks of sixteen words; a chaining value is eight words. Words are
 // little-endian in bytes.
 constexpr size_t kBlockBytes = 64, kChunkBytes = 1024, kDigestBytes = 32;
-constexpr size_t kBlockWords = 16, kValueWords = 8, kChunkBlocks = kChunkBytes / kBlockBytes;
+constexpr size_t kBlockWords = 16, kValueWords = 8;
 
 // What a block is, for its domain (table 3).
 enum Flag : uint32_t { kChunkStart = 1, kChunkEnd = 2, kParent = 4, kRoot = 8 };

@@ -1,4 +1,5 @@
-// The digest of a GPU's memory, by its own kernels, with the CPU's bytes.
+// The digest of a GPU's memory, by its own kernels, with the CPU's bytes. Golden cases (doctor, the entry
+// check) compare the two; a run's states lie in host memory, so it hashes there.
 #pragma once
 #include "base/status.h"
 #include "device/device.h"

@@ -6,10 +6,10 @@
 #include <span>
 
 #include "base/thread_pool.h"
+#include "state/stream.h"
 
 namespace gradmesh {
 
-using Bytes = std::span<const uint8_t>;
 using StateDigest = std::array<uint8_t, 32>;
 
 // BLAKE3 (32 bytes, unkeyed) of the concatenation of `buffers`, however it is cut into them; nothing is
