@@ -10,7 +10,7 @@ import { GradmeshError } from "../base/errors.js";
 import { native } from "../native/load.js";
 import type { TracedStep } from "../trainer/traced-step.js";
 import type { Trainer } from "../trainer/trainer.js";
-import { type Hash, leafHash, verifyProof } from "./merkle.js";
+import { type Hash, isHash, leafHash, verifyProof } from "./merkle.js";
 import { runOperator } from "./operator.js";
 import { type Read, type SourcePlan, sourcePlan } from "./sources.js";
 import { fits, loadState, partsOf, stateDigest, stateHash } from "./state.js";
@@ -126,7 +126,12 @@ class Case {
     output: number,
   ): Promise<Uint8Array> {
     const { trace, leaves } = this.#dispute;
-    const content = traceLeaf(subjectOf(this.plan, leaf), digests);
+    const subject = subjectOf(this.plan, leaf);
+    const wanted = subject.kind === "node" ? this.traced.graph.nodes[subject.index]!.outputs.length : 1;
+    // A leaf's hash is of its digests in a row: an empty one would pass for none and move the others by a place.
+    if (digests.length !== wanted || !digests.every(isHash))
+      throw new Unusable(`what it shows of leaf ${leaf} are no ${wanted} digests`);
+    const content = traceLeaf(subject, digests);
     if (!verifyProof(trace, leaves, leaf, content, proof))
       throw new Unusable(`what it shows of leaf ${leaf} is not proved against the trace's root`);
     if ((await native.digest([bytes])) !== digests[output])

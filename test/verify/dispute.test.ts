@@ -5,6 +5,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { philox } from "../../lib/base/random.js";
+import { native } from "../../lib/native/load.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
 import { contributionRuling } from "../../lib/verify/contribution.js";
 import { challengerMove, workerMove } from "../../lib/verify/dispute.js";
@@ -162,6 +163,8 @@ test("a worker that shows nothing, garbage or other inputs loses, and the reason
     [{ ...good, sources: [{ ...first!, bytes }, ...rest] }, /has not the digest on which both sides agree/],
     [{ ...good, sources: [{ ...first!, proof: first!.proof.slice(1) }, ...rest] }, /is not proved/],
     [{ ...good, sources: [{ ...first!, digests: ["0".repeat(64)] }, ...rest] }, /is not proved/],
+    [{ ...good, sources: [{ ...first!, digests: ["", ...first!.digests] }, ...rest] }, /are no 1 digests/],
+    [{ ...good, sources: [{ ...first!, digests: ["5"] }, ...rest] }, /are no 1 digests/],
     [{ ...good, sources: [...good.sources].reverse() }, /is not proved/],
   ];
   for (const [evidence, reason] of cases) {
@@ -173,6 +176,50 @@ test("a worker that shows nothing, garbage or other inputs loses, and the reason
   const { ruling } = await settle("mlp", recorder, 2, trace, pick, async () => ({ ...good, outputs: [] }));
   assert.is(ruling.winner, "worker");
   assert.ok(state);
+  close();
+});
+
+test("a worker that shifts an operator's digests by one, to show one output as another, loses", async () => {
+  const own = await makeTrainer("mlp");
+  const k = 4;
+  // Its first moment is a copy of the parameters: two outputs of one operator, of one length.
+  const recorder = await recordUnit(own, async (step) => {
+    await own.step({ step, draw: drawOf(step) });
+    if (step === FIRST + k - 1) own.innerState[0]!.data.set(own.parameters);
+  });
+  const { trace, state, close } = await honestCase("mlp", k);
+  const last = trace.tree.count - 1;
+  const shown = forged(trace, new Map([[last, [recorder.unit.leaves[k]!]]]));
+  const show = async (leaf: number) => {
+    const evidence = await showAt(own, state, k, shown, leaf);
+    const [parameters, moment, ...rest] = evidence.sources;
+    const shifted = { ...moment!, digests: ["", ...moment!.digests], bytes: parameters!.bytes };
+    return { ...evidence, sources: [parameters!, shifted, ...rest] };
+  };
+  const { ruling, dispute } = await settle("mlp", recorder, k, shown, follow(trace), show);
+  assert.is(dispute.operator, last, "the state after");
+  assert.is(ruling.winner, "challenger", ruling.reason);
+  assert.match(ruling.reason, /are no 3 digests/);
+  own.close();
+  close();
+});
+
+test("a worker whose source is too short loses, though the challenger has passed over it", async () => {
+  const { recorder, trace, state, worker, close } = await honestCase("mlp", 2);
+  const matmul = trace.plan.loaded.length;
+  const bytes = new Uint8Array(4);
+  // What the next operator, a GELU, would make of a source that is filled up with zeros.
+  const zeros = new Float32Array(trace.plan.reads[1]![0]!.elements);
+  const digests = [await native.digest([bytes]), await native.digest([zeros])] as const;
+  const short = forged(trace, new Map(digests.map((digest, node) => [matmul + node, [digest]])));
+  const show = async (leaf: number) => {
+    const evidence = await showAt(worker, state, 2, short, leaf);
+    return { ...evidence, sources: [{ ...evidence.sources[0]!, bytes }] };
+  };
+  const pick: Pick = ({ level }) => Math.floor((matmul + 1) / 16 ** (level - 1)) % 16;
+  const { ruling } = await settle("mlp", recorder, 2, short, pick, show);
+  assert.is(ruling.winner, "challenger", ruling.reason);
+  assert.match(ruling.reason, /a source that is too short/);
   close();
 });
 

@@ -59,6 +59,7 @@ async function namesPlant(model: ModelName, plant: Plant): Promise<boolean> {
   assert.is(ruling.winner, "challenger");
   assert.is(ruling.node, node, ruling.reason);
   assert.equal([ruling.wrong?.output, ruling.wrong?.element], [output, element], ruling.reason);
+  assert.match(ruling.reason, new RegExp(`, first in element ${element} of output ${output}$`));
   const [shown, right] = [ruling.wrong!.shown, ruling.wrong!.right].map((word) => Number.parseInt(word, 16));
   assert.is((shown! ^ right!) >>> 0, 1, "the last bit alone");
   assert.ok(moves <= 26, `${moves} moves`);
