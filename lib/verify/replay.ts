@@ -2,7 +2,7 @@
 import { GradmeshError } from "../base/errors.js";
 import type { Trainer } from "../trainer/trainer.js";
 import { type Hash, verifyProof } from "./merkle.js";
-import { fits, loadState, type StateParts, type StateTensors, stateDigest, stateHash } from "./state.js";
+import { fits, loadState, type StateTensors, stateDigest } from "./state.js";
 import type { DrawOf, Opening } from "./unit.js";
 
 /** 0: the transition is right. 1: it could not be checked. 2: it is wrong. As VerdictRevealed has them. */
@@ -102,26 +102,4 @@ export async function verdictOf(
     digest,
     reason: `transition ${k} leads to ${digest}, the worker's leaf is ${after}`,
   };
-}
-
-/** What a unit must start from. */
-export interface UnitStart {
-  /** The step number of s_0, and the digest of the parameters that all begin the round with. */
-  readonly step: number;
-  readonly parameters: Hash;
-  /** native.digest of the inner state at the end of the worker's last unit; of its first, of a fresh trainer's. */
-  readonly inner: Hash;
-}
-
-/**
- * Why a unit starts from a state of the worker's own choice; null where it does not. Without this check a worker could
- * replay every step rightly from a state that nobody agreed on.
- * @param before the digest that the worker has revealed, and what it says that is made of.
- */
-export function startFault(before: Hash, parts: StateParts, expected: UnitStart): string | null {
-  if (stateHash(parts) !== before) return "what it says the first state is made of does not hash to it";
-  if (parts.step !== expected.step) return `it starts at step ${parts.step}, not ${expected.step}`;
-  if (parts.parameters !== expected.parameters) return "it starts from other parameters than all others";
-  if (parts.inner !== expected.inner) return "its inner state is not the one that its last unit ended with";
-  return null;
 }

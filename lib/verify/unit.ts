@@ -3,9 +3,9 @@
  * leaves of a Merkle tree; and how the worker shows any of these states again.
  *
  * Of H steps the leaves are s_0 to s_H and the contribution, H + 2 in all. Transition k, from 1 to H + 1, goes from leaf k - 1
- * to leaf k; the last one is from the last state to the contribution. Keeping every state would cost H copies; kept are the
- * first and every c-th, c = ceil(sqrt(H)), and those between are computed again, at most c - 1 steps from a kept one: for a
- * step is a pure function of state, step number and draw.
+ * to leaf k; the last one is from the last state to the contribution. Every state is kept where that fits KEPT_BYTES; else
+ * the first and every c-th, c as small as fits but at most ceil(sqrt(H)), and those between are computed again, at most
+ * c - 1 steps from a kept one: for a step is a pure function of state, step number and draw.
  */
 import { GradmeshError } from "../base/errors.js";
 import type { Trainer } from "../trainer/trainer.js";
@@ -102,7 +102,8 @@ export class UnitRecorder {
    * state may not change until it resolves.
    */
   async begin(first: number, drawOf: DrawOf = () => undefined): Promise<void> {
-    await Promise.all(this.#parts);
+    // Nothing reads the memory any more; what failed was of the unit that is forgotten.
+    await Promise.allSettled(this.#parts);
     this.#unit = null;
     this.#recorded = [];
     this.#parts = [];
