@@ -10,7 +10,7 @@
 import { combine, split } from "shamir-secret-sharing";
 import { GradmeshError } from "../base/errors.js";
 import { addMask, newKeys, newSeed, open, pairSeed, publicOf, seal, seedDigest } from "./secure-keys.js";
-import { checkTerms, meanOfFixed, type SecureTerms, toFixed } from "./secure-terms.js";
+import { checkTerms, contributionsLeast, meanOfFixed, type SecureTerms, toFixed } from "./secure-terms.js";
 
 /** First message, to all. */
 export interface SecureHello {
@@ -56,6 +56,7 @@ export class SecureMember {
   #hellos: ReadonlyMap<string, SecureHello> = new Map();
   /** Shares that others gave this member, by whose secret. */
   readonly #held = new Map<string, { readonly maskKey: Uint8Array; readonly seed: Uint8Array }>();
+  #shared = false;
   #masked = false;
   #revealed = false;
 
@@ -76,12 +77,18 @@ export class SecureMember {
     };
   }
 
-  /** @param hellos of those who are there, this member's own with them. @throws ERR_PROTOCOL for fewer than the threshold. */
+  /**
+   * @param hellos of those who are there, this member's own with them.
+   * @throws ERR_PROTOCOL for fewer than the threshold or contributorsMin, and for a second call.
+   */
   async share(hellos: readonly SecureHello[]): Promise<SecureShares[]> {
     const { members, threshold, name } = this.#terms;
+    // A key that seals takes one text: it has one nonce.
+    if (this.#shared) throw protocol("this member has shared already");
     const there = members.flatMap((peerId) => hellos.find((hello) => hello.peerId === peerId) ?? []);
-    if (there.length < threshold || there.length < 3)
-      throw protocol(`${there.length} members are there; needed: ${Math.max(3, threshold)}`);
+    const least = contributionsLeast(this.#terms);
+    if (there.length < least) throw protocol(`${there.length} members are there; needed: ${least}`);
+    this.#shared = true;
     this.#hellos = new Map(there.map((hello) => [hello.peerId, hello]));
     const [keys, seeds] = await Promise.all([
       split(this.#maskKeys.secret, there.length, threshold),
@@ -134,10 +141,9 @@ export class SecureMember {
    * @throws ERR_PROTOCOL for fewer contributors than the threshold or contributorsMin.
    */
   reveal(contributors: readonly string[]): SecureReveal {
-    const { threshold, contributorsMin } = this.#terms;
     const sent = new Set(contributors);
     if (this.#revealed) throw protocol("this member has helped to take off masks already");
-    const least = Math.max(threshold, contributorsMin);
+    const least = contributionsLeast(this.#terms);
     if (sent.size < least)
       throw protocol(`a sum of ${sent.size} contributions would tell too much of each; needed: ${least}`);
     const unknown = contributors.find((peerId) => !this.#held.has(peerId));
@@ -182,10 +188,10 @@ export async function unmaskMean(
   reveals: readonly SecureReveal[],
 ): Promise<Float32Array> {
   checkTerms(terms);
-  const { members, threshold, contributorsMin, name, elements } = terms;
+  const { members, threshold, name, elements } = terms;
   const known = new Map(hellos.map((hello) => [hello.peerId, hello]));
   const sent = new Set(masked.map(({ peerId }) => peerId));
-  const least = Math.max(threshold, contributorsMin);
+  const least = contributionsLeast(terms);
   if (sent.size < least) throw protocol(`${sent.size} members contributed; needed: ${least}`);
   const odd = masked.find(({ peerId, words }) => !known.has(peerId) || words.length !== elements);
   if (odd !== undefined || sent.size < masked.length)

@@ -9,7 +9,7 @@ export interface SecureTerms {
   readonly members: readonly string[];
   /** Members (t) that must be there to the end; fewer learn nothing together. */
   readonly threshold: number;
-  /** The fewest contributions (k) of whose sum a member helps to take the masks off. */
+  /** The fewest contributions (k, 3 at least) of whose sum a member helps to take the masks off. */
   readonly contributorsMin: number;
   /** Of a contribution. */
   readonly elements: number;
@@ -39,10 +39,16 @@ export function checkTerms(terms: SecureTerms): void {
   // Two sets of t would share no member, and each could be told that the other dropped out.
   if (!Number.isInteger(threshold) || 2 * threshold <= n || threshold > n)
     refuse(`threshold t is ${threshold}; allowed: n / 2 < t <= n, with n = ${n}`);
-  if (!Number.isInteger(contributorsMin) || contributorsMin < 2 || contributorsMin > n)
-    refuse(`contributorsMin k is ${contributorsMin}; allowed: 2 to ${n}`);
+  if (!Number.isInteger(contributorsMin) || contributorsMin < 3 || contributorsMin > n)
+    refuse(
+      `contributorsMin k is ${contributorsMin}; allowed: 3 to ${n} (of a sum of two, each knows the other's)`,
+    );
   if (!(bound > 0 && Number.isFinite(bound))) refuse(`bound is ${bound}; allowed: above 0, finite`);
 }
+
+/** Without so many contributions there is no sum. */
+export const contributionsLeast = ({ threshold, contributorsMin }: SecureTerms): number =>
+  Math.max(threshold, contributorsMin);
 
 /** Steps from 0 to the bound: so many that no sum of n leaves 32 bits with their sign. */
 const stepsOf = ({ members }: SecureTerms) => Math.floor((2 ** 31 - 1) / members.length);

@@ -17,7 +17,7 @@ const termsOf = (n: number, more: Partial<SecureTerms> = {}): SecureTerms => ({
   name: "run 1 round 2",
   members: Array.from({ length: n }, (_, rank) => `peer-${rank}`),
   threshold: Math.floor(n / 2) + 1,
-  contributorsMin: 2,
+  contributorsMin: 3,
   elements: 33,
   bound: 8,
   aggregate: { kind: "mean" },
@@ -79,6 +79,7 @@ function expected({ elements, bound, members }: SecureTerms, contributors: reado
 test("threat 29, drop-outs: whoever drops out and when, the sum of those who sent is exact as long as the threshold stays", async () => {
   const early = fc.constantFrom<Stage>("shares", "masked", "reveal");
   const count = (leaves: readonly Stage[]) => leaves.filter((stage) => stage === "end").length;
+  const sent = (leaves: readonly Stage[]) => leaves.filter((stage) => /reveal|end/.test(stage)).length;
   /** Of 3 to 7 members, so many stay to the end that it is enough, or too few. */
   const leaving = (enough: boolean) =>
     fc
@@ -97,18 +98,22 @@ test("threat 29, drop-outs: whoever drops out and when, the sum of those who sen
           .map((staying) => leaves.map((stage, rank) => (staying.includes(rank) ? "end" : stage))),
       );
   await fc.assert(
-    fc.asyncProperty(leaving(true), async (leaves) => {
-      const terms = termsOf(leaves.length);
-      assert.ok(count(leaves) >= terms.threshold);
-      const { masked, mean } = await sum(terms, leaves);
-      assert.equal(
-        mean,
-        expected(
-          terms,
-          masked.map(({ peerId }) => peerId),
-        ),
-      );
-    }),
+    // Of three members the threshold is two, and a sum of two is none: see the next test.
+    fc.asyncProperty(
+      leaving(true).filter((leaves) => sent(leaves) >= termsOf(leaves.length).contributorsMin),
+      async (leaves) => {
+        const terms = termsOf(leaves.length);
+        assert.ok(count(leaves) >= terms.threshold);
+        const { masked, mean } = await sum(terms, leaves);
+        assert.equal(
+          mean,
+          expected(
+            terms,
+            masked.map(({ peerId }) => peerId),
+          ),
+        );
+      },
+    ),
     { numRuns: 20, examples: [[["shares", "end", "masked", "end", "end"]]] },
   );
   await fc.assert(
@@ -119,6 +124,18 @@ test("threat 29, drop-outs: whoever drops out and when, the sum of those who sen
     }),
     { numRuns: 20 },
   );
+});
+
+test("threat 29, unmasking one: of a sum of two each would know the other's, so it is refused though the threshold stays", async () => {
+  const terms = termsOf(3);
+  assert.is(terms.threshold, 2);
+  for (const gone of [0, 1, 2])
+    for (const stage of ["shares", "masked"] as const) {
+      const leaves = terms.members.map((_, rank) => (rank === gone ? stage : "end"));
+      const { code, message } = await failure(sum(terms, leaves));
+      assert.is(code, "ERR_PROTOCOL");
+      assert.match(message, /a sum of 2 contributions would tell too much of each; needed: 3/);
+    }
 });
 
 test("a masked contribution tells nothing: every bit is as often 1 as 0, whatever it hides", async () => {
@@ -152,36 +169,84 @@ test("threat 29, unmasking one: a sum of too few is refused by each member, and 
   assert.throws(() => first.reveal(["peer-0", "peer-1", "peer-2", "peer-4"]), /already/);
 });
 
-test("forged shares are found: sealed ones by the receiver, revealed ones by what was announced", async () => {
-  const terms = termsOf(3);
+/** Members of three who have all said hello and shared. */
+async function shared(terms = termsOf(3)) {
   const members = terms.members.map((peerId) => new SecureMember(terms, peerId));
   const hellos = members.map((member) => member.hello());
   const shares = (await Promise.all(members.map((member) => member.share(hellos)))).flat();
-  const to = (peerId: string) => shares.filter((one) => one.to === peerId);
-  const [one, other] = to("peer-0");
-  const bent = { ...one!, sealed: one!.sealed.map((byte, i) => (i === 5 ? byte ^ 1 : byte)) };
+  const mask = (rank: number) =>
+    members[rank]!.mask(
+      shares.filter(({ to }) => to === `peer-${rank}`),
+      contribution(rank, terms.elements),
+    );
+  return { terms, members, hellos, shares, mask };
+}
+
+test("sealed shares that are forged, another's or a stranger's are refused by the receiver", async () => {
+  const { members, shares, mask } = await shared();
+  const [own, other] = shares.filter(({ to }) => to === "peer-0");
+  const masked = (one: SecureShares) => () => members[0]!.mask([one, other!], contribution(0, 33));
+  const sealed = own!.sealed.map((byte, i) => (i === 5 ? byte ^ 1 : byte));
+  assert.throws(masked({ ...own!, sealed }), /what peer-1 sealed for peer-0 does not open/);
+  assert.throws(masked({ ...own!, from: "peer-2" }), /what peer-2 sealed for peer-0 does not open/);
+  assert.throws(masked({ ...own!, from: "peer-9" }), /shares of peer-9 for peer-0/);
+  assert.throws(masked({ ...own!, from: "peer-0" }), /shares of peer-0 for peer-0/);
+  const foreign = shares.find(({ from, to }) => from === "peer-1" && to === "peer-2")!;
+  assert.throws(masked(foreign), /shares of peer-1 for peer-2/);
+  mask(0);
+});
+
+test("a member shares once: a second time it would seal other shares under the same keys", async () => {
+  const { members, hellos } = await shared();
+  const { code, message } = await failure(members[0]!.share(hellos));
+  assert.is(code, "ERR_PROTOCOL");
+  assert.match(message, /this member has shared already/);
+});
+
+test("a member reveals nothing for a sum with one that shared nothing with it", async () => {
+  const { terms, members, mask } = await shared();
+  mask(0);
   assert.throws(
-    () => members[0]!.mask([bent, other!], contribution(0, 33)),
-    /what peer-1 sealed for peer-0 does not open/,
+    () => members[0]!.reveal([...terms.members, "peer-9"]),
+    /peer-9 shared nothing with this member/,
   );
-  const again = terms.members.map((peerId) => new SecureMember(terms, peerId));
-  const greetings = again.map((member) => member.hello());
-  const given = (await Promise.all(again.map((member) => member.share(greetings)))).flat();
-  const masked = again.map((member, rank) =>
-    member.mask(
-      given.filter((each) => each.to === `peer-${rank}`),
-      contribution(rank, 33),
-    ),
-  );
-  const reveals = again.map((member) => member.reveal(terms.members));
-  const share = reveals[0]!.seeds.get("peer-1")!;
-  const lie = {
-    ...reveals[0]!,
-    seeds: new Map(reveals[0]!.seeds).set("peer-1", share.with(3, share[3]! ^ 1)),
-  };
-  const { code, detail } = await failure(unmaskMean(terms, greetings, masked, [lie, ...reveals.slice(1)]));
-  assert.is(code, "ERR_PROOF");
-  assert.equal(detail.peers, ["peer-1"]);
+  members[0]!.reveal(terms.members);
+});
+
+test("a contribution of another length, of a stranger or sent twice is none that was announced", async () => {
+  const { terms, members, hellos, mask } = await shared();
+  const masked = terms.members.map((_, rank) => mask(rank));
+  const reveals = members.map((member) => member.reveal(terms.members));
+  const words = masked[0]!.words;
+  const cases: [SecureMasked[], string][] = [
+    [[...masked, { peerId: "peer-9", words }], "peer-9"],
+    [[{ peerId: "peer-0", words: words.slice(1) }, ...masked.slice(1)], "peer-0"],
+    [[...masked, masked[0]!], "one member twice"],
+  ];
+  for (const [sent, who] of cases) {
+    const { code, message } = await failure(unmaskMean(terms, hellos, sent, reveals));
+    assert.is(code, "ERR_PROTOCOL");
+    assert.match(message, `a contribution of ${who} is none that was announced`);
+  }
+  await unmaskMean(terms, hellos, masked, reveals);
+});
+
+test("forged shares of a seed or of a lost member's mask key do not give what was announced", async () => {
+  for (const kind of ["seeds", "maskKeys"] as const) {
+    const { terms, members, hellos, mask } = await shared(termsOf(4));
+    // With mask keys to reveal, the last one is gone.
+    const there = kind === "seeds" ? [0, 1, 2, 3] : [0, 1, 2];
+    const masked = there.map(mask);
+    const contributors = masked.map(({ peerId }) => peerId);
+    const [liar, ...reveals] = there.map((rank) => members[rank]!.reveal(contributors));
+    await unmaskMean(terms, hellos, masked, [liar!, ...reveals]);
+    const of = kind === "seeds" ? "peer-1" : "peer-3";
+    const share = liar![kind].get(of)!;
+    const lie = { ...liar!, [kind]: new Map(liar![kind]).set(of, share.with(3, share[3]! ^ 1)) };
+    const { code, detail } = await failure(unmaskMean(terms, hellos, masked, [lie, ...reveals]));
+    assert.is(code, "ERR_PROOF", kind);
+    assert.equal(detail.peers, [of]);
+  }
 });
 
 test("threat 30, masks beside a robust rule: a rule that must see contributions is refused beside masks that hide them", () => {
@@ -203,7 +268,11 @@ test("impossible terms are refused with the field and what is allowed", () => {
     [{ members: ["a", "b", "b"] }, /each once/],
     [{ threshold: 2 }, /threshold t is 2; allowed: n \/ 2 < t <= n, with n = 4/],
     [{ threshold: 5 }, /threshold t is 5/],
-    [{ contributorsMin: 1 }, /contributorsMin k is 1; allowed: 2 to 4/],
+    [
+      { contributorsMin: 2 },
+      /contributorsMin k is 2; allowed: 3 to 4 \(of a sum of two, each knows the other's\)/,
+    ],
+    [{ contributorsMin: 5 }, /contributorsMin k is 5; allowed: 3 to 4/],
     [{ bound: 0 }, /bound is 0/],
   ];
   for (const [more, why] of cases) assert.throws(() => checkTerms(termsOf(4, more)), why);
