@@ -52,6 +52,30 @@ const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum 
 const squared = (a: readonly number[], b: readonly number[]) =>
   a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0);
 
+/** Elements of some tens, summed in float32. */
+function assertClose(found: readonly number[], expected: readonly number[]): void {
+  assert.is(found.length, expected.length);
+  for (const [at, value] of found.entries())
+    assert.ok(Math.abs(value - expected[at]!) < 1e-4, `element ${at} is ${value}, not ${expected[at]}`);
+}
+
+/** CenteredClip in plain loops: from the median, a radius of null being the median distance from it. */
+function clippedCenter(rows: readonly (readonly number[])[], radius: number | null, iterations: number) {
+  const middle = Math.floor((rows.length - 1) / 2);
+  const center = rows[0]!.map((_, at) => meanOf(column(rows, at).slice(middle, rows.length - middle)));
+  const distances = rows.map((row) => Math.sqrt(squared(row, center)));
+  const most = radius ?? distances.toSorted((a, b) => a - b)[middle]!;
+  for (let iteration = 0; iteration < iterations; iteration += 1) {
+    const from = [...center];
+    for (const row of rows) {
+      const distance = Math.sqrt(squared(row, from));
+      const factor = distance <= most ? 1 : most / distance;
+      for (const [at, value] of row.entries()) center[at]! += (factor * (value - from[at]!)) / rows.length;
+    }
+  }
+  return center;
+}
+
 test("median and trimmed mean are those of each column", async () => {
   await fc.assert(
     fc.asyncProperty(table(1), fc.nat(5), async (rows, some) => {
@@ -82,17 +106,30 @@ test("Krum takes the row that is nearest to others, multi-Krum the mean of sever
         .toSorted((a, b) => a[0] - b[0] || a[1] - b[1]);
       const [best] = order;
       assert.equal(await aggregated(aggregateOf({ rule: "krum", faulty }), rows), [...rows[best![1]]!]);
-      const count = rows.length - faulty - 2;
-      const chosen = order.slice(0, count).map(([, at]) => rows[at]!);
-      const found = await aggregated(aggregateOf({ rule: "multiKrum", faulty }), rows);
-      for (const [at, value] of found.entries())
-        assert.ok(Math.abs(value - meanOf(chosen.map((row) => row[at]!))) < 1e-4);
+      for (const selected of [null, 2]) {
+        const chosen = order.slice(0, selected ?? rows.length - faulty - 2).map(([, at]) => rows[at]!);
+        assertClose(
+          await aggregated(aggregateOf({ rule: "multiKrum", faulty, selected }), rows),
+          rows[0]!.map((_, at) => meanOf(chosen.map((row) => row[at]!))),
+        );
+      }
     }),
     { numRuns: 60 },
   );
   // Distances that overflow are no reason to choose a row, nor to choose none.
   const far = new Float32Array(25).fill(Number.POSITIVE_INFINITY);
   assert.equal(krumRows(far, 5, 1, 2), [0, 1]);
+});
+
+test("CenteredClip goes from the median by the rows' pulls, each clipped to the radius", async () => {
+  const options = [null, 3].flatMap((radius) => [1, 5].map((iterations) => ({ radius, iterations })));
+  await fc.assert(
+    fc.asyncProperty(table(3), fc.constantFrom(...options), async (rows, { radius, iterations }) => {
+      const found = await aggregated(aggregateOf({ rule: "centeredClip", radius, iterations }), rows);
+      assertClose(found, clippedCenter(rows, radius, iterations));
+    }),
+    { numRuns: 100 },
+  );
 });
 
 test("CenteredClip ends near the honest rows, and norm clipping scales what is longer than the middle one", async () => {
