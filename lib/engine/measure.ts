@@ -57,7 +57,7 @@ export class Norms {
 }
 
 /** The middle value, of an even number the lower of the two: one of the values themselves, so no rounding. */
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 }
 

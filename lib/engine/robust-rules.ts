@@ -7,6 +7,7 @@ import { GraphBuilder } from "../tensor/builder.js";
 import { dot } from "../tensor/elements.js";
 import type { Graph } from "../tensor/graph.js";
 import { centeredClip, combineRows, pairDistances, trimmedMean } from "../tensor/rows.js";
+import { median } from "./measure.js";
 
 /** The native work on contributions of one number and length. */
 export class RowGraphs {
@@ -103,10 +104,6 @@ export class RowGraphs {
 }
 
 type Bound = (name: string, ...shape: number[]) => ReturnType<GraphBuilder["view"]>;
-
-/** The lower one of the two in the middle: one of the values themselves. */
-const median = (values: readonly number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 
 /** What scales a vector of this norm down to the radius; 1 within it. */
 const clipFactor = (norm: number, radius: number) => (norm <= radius ? 1 : radius / norm);

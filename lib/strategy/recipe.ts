@@ -56,6 +56,17 @@ export type Route =
   | { readonly kind: "powersgd"; readonly rank: number }
   | { readonly kind: "none" };
 
+/** Rules over all contributions. The plain mean bears no faulty member at all; gathered, it shows who sent what. */
+export const robustRules = [
+  "mean",
+  "median",
+  "trimmedMean",
+  "krum",
+  "multiKrum",
+  "centeredClip",
+  "normClip",
+] as const;
+
 /**
  * How contributions become one. weighted: by each peer's samples. contributors: by the action's weights. robust: by a rule
  * over all of them, gathered (lib/strategy/robust.ts).
@@ -66,7 +77,7 @@ export type Aggregate =
   | { readonly kind: "medianNormClip" }
   | {
       readonly kind: "robust";
-      readonly rule: "mean" | "median" | "trimmedMean" | "krum" | "multiKrum" | "centeredClip" | "normClip";
+      readonly rule: (typeof robustRules)[number];
       /** Members that may send anything (f). */
       readonly faulty: number;
       /** Of multiKrum: contributions in the mean; null: members - faulty - 2. */

@@ -4,24 +4,14 @@
  */
 import { z } from "zod";
 import type { Fault } from "./checks.js";
-import type { Aggregate, Route } from "./recipe.js";
-
-/** The plain mean bears no faulty member at all; gathered, it shows who sent what. */
-export const robustRules = [
-  "mean",
-  "median",
-  "trimmedMean",
-  "krum",
-  "multiKrum",
-  "centeredClip",
-  "normClip",
-] as const;
+import { type Aggregate, type Route, robustRules } from "./recipe.js";
 
 export type RobustAggregate = Extract<Aggregate, { readonly kind: "robust" }>;
 
 /** As many contributions as the sorting networks of native/ops take. */
 export const CONTRIBUTIONS_MAX = 32;
-/** Of CenteredClip, at most. */
+/** Of CenteredClip, where nothing else is said, and at most. */
+const ITERATIONS = 5;
 const ITERATIONS_MAX = 20;
 
 const rule = z.strictObject({
@@ -38,7 +28,7 @@ const rule = z.strictObject({
     .describe("of the members, how many may send anything (f)"),
   selected: z.int().min(1).max(CONTRIBUTIONS_MAX).nullable().default(null),
   radius: z.number().gt(0).max(1e30).nullable().default(null),
-  iterations: z.int().min(1).max(ITERATIONS_MAX).default(5),
+  iterations: z.int().min(1).max(ITERATIONS_MAX).default(ITERATIONS),
 });
 
 const allowed =
@@ -102,7 +92,7 @@ function ruleFaults({ rule: name, faulty, selected, radius, iterations }: Robust
       key: "radius",
       problem: `${radius}: only "centeredClip" and "normClip" clip; leave it null`,
     });
-  if (iterations !== 5 && name !== "centeredClip")
+  if (iterations !== ITERATIONS && name !== "centeredClip")
     faults.push({ key: "iterations", problem: `${iterations}: only "centeredClip" iterates; leave it out` });
   const least = membersLeast({ rule: name, faulty, selected });
   if (least.members > CONTRIBUTIONS_MAX)
