@@ -1,50 +1,14 @@
 /** The engine's rounds: a failed attempt leaves nothing behind, and what waits for a commit waits. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { GradmeshError } from "../../lib/base/errors.js";
-import { type Communicator, SLOTS_PER_EXCHANGE } from "../../lib/engine/communicator.js";
+import { SLOTS_PER_EXCHANGE } from "../../lib/engine/communicator.js";
 import { Engine } from "../../lib/engine/engine.js";
 import { Savepoint } from "../../lib/engine/savepoint.js";
 import { piecesOf } from "../../lib/run/state-transfer.js";
 import { createStrategies } from "../../lib/strategy/registry.js";
 import { createToy } from "./exchanges.js";
 import { createGroup } from "./group.js";
-
-async function engines(section: unknown, members: number): Promise<Engine[]> {
-  const make = async (_: unknown, shard: number) =>
-    Engine.create({
-      trainer: await createToy(shard),
-      strategies: createStrategies(section),
-      seed: 3,
-      threads: 1,
-    });
-  return Promise.all(Array.from({ length: members }, make));
-}
-
-const close = (group: readonly Engine[]) => Promise.all(group.map((engine) => engine.close()));
-
-async function round(group: readonly Engine[]): Promise<void> {
-  const communicators = createGroup(group.length);
-  await Promise.all(group.map((engine, rank) => engine.exchange(communicators[rank]!)));
-  await Promise.all(group.map((engine) => engine.apply()));
-}
-
-/** A communicator whose collectives fail from the `from`-th call on. */
-function failing(inner: Communicator, from: number): Communicator {
-  let calls = 0;
-  const maybe = <Result>(work: () => Promise<Result>): Promise<Result> => {
-    calls += 1;
-    return calls > from ? Promise.reject(new GradmeshError("ERR_PEER_LOST", "a peer is lost")) : work();
-  };
-  return {
-    view: inner.view,
-    rank: inner.rank,
-    allReduce: (call) => maybe(() => inner.allReduce(call)),
-    mix: (call) => maybe(() => inner.mix(call)),
-    gatherWords: (call) => maybe(() => inner.gatherWords(call)),
-    gatherAll: (call) => maybe(() => inner.gatherAll(call)),
-  };
-}
+import { close, engines, failing, round } from "./rounds.js";
 
 /** Strategies whose rounds have several exchanges, and one whose round has one. */
 const sections: [string, unknown][] = [
@@ -142,26 +106,6 @@ test("work that was carried is sent again by a round that is begun again, also w
   assert.equal(await outcome(true), await outcome(false));
 });
 
-test("what feedback owed before an attempt that failed half way is owed by a peer that is given a later state", async () => {
-  const section = { name: "ddp", commitSteps: 3, codec: "topk:block=64,k=8", feedback: "sender" };
-  const group = await engines(section, 2);
-  await round(group);
-  const [peer, other] = group;
-  const owed = () => peer!.local.find(({ name }) => name.endsWith("feedback"))!.data;
-  const before = owed().slice();
-  assert.ok(before.some((value) => value !== 0));
-  const two = createGroup(2);
-  const attempts = group.map((engine, rank) => engine.exchange(failing(two[rank]!, 1)));
-  assert.ok((await Promise.allSettled(attempts)).every(({ status }) => status === "rejected"));
-  assert.not.equal(owed(), before);
-  await round([other!]);
-  await peer!.adopt(2, async (shared) => {
-    for (const [index, { data }] of shared.entries()) data.set(other!.shared[index]!.data);
-  });
-  assert.equal(owed(), before);
-  await close(group);
-});
-
 test("a savepoint's copies are sent in the same pieces as the tensors themselves", () => {
   const memory = new Float32Array(9);
   const part = (begin: number, end: number) => ({
@@ -215,36 +159,6 @@ test("sparta whose exchanges follow each other without a gap: how often it commi
     await close(group);
   }
   assert.equal(digests[1], digests[0]);
-});
-
-test("a peer that missed the commit of what it sent does not owe it again", async () => {
-  const section = {
-    name: "diloco",
-    innerSteps: 2,
-    codec: "int4_block",
-    downCodec: "int4_block",
-    ownerFeedback: 1,
-  };
-  const group = await engines(section, 3);
-  const alike = await engines(section, 3);
-  for (const one of [group, alike]) {
-    await round(one);
-    const communicators = createGroup(3);
-    await Promise.all(one.map((engine, rank) => engine.exchange(communicators[rank]!)));
-  }
-  await Promise.all(alike.map((engine) => engine.apply()));
-  const [missed, ...others] = group;
-  await Promise.all(others.map((engine) => engine.apply()));
-  const owed = () => missed!.local.find(({ name }) => /owner/.test(name))!.data.slice();
-  const before = owed();
-  missed!.dropCarried();
-  await missed!.adopt(2, async (shared) => {
-    for (const [index, { data }] of shared.entries()) data.set(others[0]!.shared[index]!.data);
-  });
-  const expected = alike[0]!.local.find(({ name }) => /owner/.test(name))!.data;
-  assert.not.equal(before, expected, "the round changed what is owed");
-  assert.equal(owed(), expected);
-  await Promise.all([close(group), close(alike)]);
 });
 
 test("a trainer that offers only whole steps is told which strategies need more", async () => {
