@@ -306,9 +306,12 @@ export class Engine {
     this.#standing = { round: -1, stateDigest: null };
   }
 
-  /** From the next round on, each inner step takes its data from this and is seen by it; only between rounds. */
+  /**
+   * From the next round on, each inner step takes its data from this and is seen by it; only between rounds.
+   * @throws ERR_UNSUPPORTED where a strategy sends or changes gradients.
+   */
   watch(watcher: StepWatcher): void {
-    this.#inner.watcher = watcher;
+    this.#inner.watch(watcher);
   }
 
   /** Lets `receive` write a live peer's state of `round` into the shared tensors, and goes on from there. */

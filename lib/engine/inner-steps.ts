@@ -13,9 +13,9 @@ export interface StepWatcher {
 }
 
 export class InnerSteps {
-  watcher: StepWatcher | null = null;
-  /** Something happens between gradient and update: an exchange, or a peer's own change of the gradient. */
-  readonly split: boolean;
+  #watcher: StepWatcher | null = null;
+  /** The strategy for which something happens between gradient and update: an exchange, or a peer's own change; null: none. */
+  readonly #splitFor: string | null;
   readonly #trainer: Trainer;
   readonly #exchanges: readonly (Exchange | null)[];
   /** The inner optimizer takes the gradient; else an outer one has moved the parameters itself (DeMo). */
@@ -27,21 +27,37 @@ export class InnerSteps {
     this.#exchanges = exchanges;
     const ofGradient = strategies.filter(({ recipe }) => recipe.source === "gradient");
     const adjusting = strategies.filter(({ recipe }) => recipe.local.kind !== "none");
-    this.split = ofGradient.length + adjusting.length > 0;
+    this.#splitFor = (ofGradient[0] ?? adjusting[0])?.recipe.strategy ?? null;
     this.#updates = ofGradient.every(({ recipe }) => recipe.outer.kind === "inner");
     const offers = trainer.gradient !== undefined && trainer.update !== undefined && trainer.gradients;
     if (this.split && !offers)
       throw new GradmeshError(
         "ERR_CONFIG",
-        `strategy "${(ofGradient[0] ?? adjusting[0])!.recipe.strategy}" works on gradients: the trainer must offer ` +
+        `strategy "${this.#splitFor}" works on gradients: the trainer must offer ` +
           "gradient(), update() and gradients (lib/trainer/trainer.ts); or choose a strategy that needs only step(), such as diloco",
       );
+  }
+
+  /** Steps are taken as a gradient and an update. */
+  get split(): boolean {
+    return this.#splitFor !== null;
+  }
+
+  /** @throws ERR_UNSUPPORTED where steps are split: what comes in between is no part of a step that others can take again. */
+  watch(watcher: StepWatcher): void {
+    if (this.#splitFor !== null)
+      throw new GradmeshError(
+        "ERR_UNSUPPORTED",
+        `the inner steps of strategy "${this.#splitFor}" cannot be watched: they are a gradient and an update, with ` +
+          "something in between; choose a strategy of whole steps, such as diloco",
+      );
+    this.#watcher = watcher;
   }
 
   /** One whole inner step. @param last as StepContext.last: somebody reads or writes the state after it. */
   async whole(step: number, last: boolean): Promise<StepResult> {
     if (!this.split)
-      return this.watcher === null ? this.#step({ step, last }) : this.#watched(step, this.watcher);
+      return this.#watcher === null ? this.#step({ step, last }) : this.#watched(step, this.#watcher);
     const result = await this.gradient(step);
     await this.update(step);
     return result;

@@ -1,6 +1,7 @@
 /** The engine's rounds: a failed attempt leaves nothing behind, and what waits for a commit waits. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { GradmeshError } from "../../lib/base/errors.js";
 import { SLOTS_PER_EXCHANGE } from "../../lib/engine/communicator.js";
 import { Engine } from "../../lib/engine/engine.js";
 import { Savepoint } from "../../lib/engine/savepoint.js";
@@ -170,6 +171,25 @@ test("a trainer that offers only whole steps is told which strategies need more"
   } catch (error) {
     assert.match((error as Error).message, /gradient/);
   }
+});
+
+test("a watcher is refused where gradients are sent or changed, since it sees whole steps alone", async () => {
+  const watcher = { draw: (step: number) => step, stepped: async () => {} };
+  for (const section of [{ name: "ddp" }, { name: "fedprox" }]) {
+    const [engine] = await engines(section, 1);
+    assert.throws(
+      () => engine!.watch(watcher),
+      ({ code, message }: GradmeshError) =>
+        code === "ERR_UNSUPPORTED" && message.includes(`strategy "${section.name}"`),
+    );
+    await engine!.close();
+  }
+  const [engine] = await engines({ name: "diloco", innerSteps: 2 }, 1);
+  const seen: number[] = [];
+  engine!.watch({ ...watcher, stepped: async (step) => void seen.push(step) });
+  await engine!.train();
+  assert.equal(seen, [0, 1]);
+  await engine!.close();
 });
 
 test.run();
