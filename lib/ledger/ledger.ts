@@ -190,7 +190,7 @@ export class Sequencer<State, Effect> {
       try {
         if (this.#failure !== null && this.#failure.code !== "ERR_CLOSED") throw this.#failure;
         if (!holds) throw new GradmeshError("ERR_LEDGER", badSignature);
-        if (this.#isDue()) this.#placeNext({ kind: "Advanced" }, placed);
+        if (this.#isDue() && !isAdvance(entry.content)) this.#placeNext({ kind: "Advanced" }, placed);
         this.#placeNext(entry.content, placed);
         accepted.push({ entry, seq: this.#replica.count - 1 });
       } catch (error) {
@@ -257,6 +257,8 @@ export class Sequencer<State, Effect> {
     return { record, bytes, effects: this.#replica.apply(record, recordHash(bytes)) };
   }
 }
+
+const isAdvance = (content: Waiting["content"]) => isOwn(content) && content.kind === "Advanced";
 
 interface Placed<Effect> {
   readonly record: LedgerRecord;

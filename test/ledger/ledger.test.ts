@@ -354,6 +354,10 @@ test("time passes in a record of its own, so that what is refused costs no copy 
   const tooMuch: LedgerEvent = { kind: "Withdrawn", amount: 2n };
   for (let attempt = 0; attempt < 3; attempt += 1) await refusal(ledger.append(tooMuch), /the balance is 1/);
   assert.equal(kinds(), ["Deposited", "Advanced"]);
+  due = context.time + 10;
+  context.time += 10;
+  await ledger.append({ kind: "Advanced" });
+  assert.equal(kinds(), ["Deposited", "Advanced", "Advanced"], "one that is asked for is enough");
   // A snapshot that is due comes before both.
   while (ledger.count < SNAPSHOT_RECORDS) await ledger.append(deposit(signer.account));
   due = context.time + 10;
