@@ -1,42 +1,66 @@
 /** The first thing of a round on a ledger that is not what honest work gives. Pure. */
 import type { Account, Hash } from "../ledger/events.js";
 import { peerIdOfAccount } from "../ledger/sign.js";
-import type { LedgerUnit } from "./audit-ledger.js";
+import type { RevealedUnit } from "./audit-ledger.js";
 
 export interface Difference {
-  /** unit: of a worker; else of the round. */
-  readonly of: "unit" | "aggregate" | "parameters" | "state";
+  /** unit, or root where all that its worker says of single leaves is right: of a worker; else of the round. */
+  readonly of: "unit" | "root" | "aggregate" | "parameters" | "state";
   readonly worker: Account | null;
   /**
    * Of a unit of H steps: between which leaves of its tree, both included, the first is that differs. 0: the state that it
-   * starts from; k: the state after its k-th step; H + 1: its contribution. A ledger has not every leaf.
+   * starts from; k: the state after its k-th step; H + 1: its contribution. A ledger has not every leaf, and those between the
+   * worker's own by verifiers' words alone, which may mislead about the step but never about the worker. Null: not of a unit,
+   * or no leaf is left that could differ, so that the root is of other leaves.
    */
   readonly leaves: readonly [first: number, last: number] | null;
-  /** What the ledger says of the last of these leaves, and what honest work gives. */
+  /** What the ledger says, and what honest work gives: of a unit the last of these leaves, of a root the tree's, else a digest. */
   readonly said: Hash;
   readonly replayed: Hash;
 }
 
+const byNumber = (leaves: ReadonlyMap<number, Hash>) => [...leaves].sort(([a], [b]) => a - b);
+
 /**
- * Where a revealed unit is not what its replay came to; null where it is.
+ * Where a revealed unit is not what its replay came to; null where it is. Only the worker's own words accuse it: its leaves and
+ * its root. What verifiers told narrows down where.
  * @param leaves as replayed, from s_0 to the contribution. @param root of the tree over them.
  */
 export function firstDifference(
   worker: Account,
-  revealed: NonNullable<LedgerUnit["revealed"]>,
+  revealed: RevealedUnit,
   leaves: readonly Hash[],
   root: () => Hash,
 ): Difference | null {
-  const known = [...revealed.leaves].sort(([a], [b]) => a - b);
-  let equal = -1;
-  for (const [number, said] of known) {
-    const replayed = leaves[number]!;
-    if (said !== replayed) return { of: "unit", worker, leaves: [equal + 1, number], said, replayed };
-    equal = number;
+  const own = byNumber(revealed.said);
+  const wrong = own.findIndex(([number, said]) => said !== leaves[number]);
+  if (wrong >= 0) {
+    const [last, said] = own[wrong]!;
+    const first = wrong === 0 ? 0 : own[wrong - 1]![0] + 1;
+    const found = { worker, of: "unit" as const, said, replayed: leaves[last]! };
+    return narrowed(found, [first, last], revealed.told, leaves);
   }
   const replayed = root();
   if (revealed.root === replayed) return null;
-  return { of: "unit", worker, leaves: [1, leaves.length - 2], said: revealed.root, replayed };
+  const found = { worker, of: "root" as const, said: revealed.root, replayed };
+  return narrowed(found, [1, leaves.length - 3], revealed.told, leaves);
+}
+
+/** The difference, which is proven to be between these leaves, up to the first that a verifier told otherwise. */
+function narrowed(
+  found: Omit<Difference, "leaves">,
+  [begin, last]: readonly [number, number],
+  told: RevealedUnit["told"],
+  leaves: readonly Hash[],
+): Difference {
+  let first = begin;
+  for (const [number, said] of byNumber(told)) {
+    if (number < first || number > last) continue;
+    const replayed = leaves[number]!;
+    if (said !== replayed) return { ...found, of: "unit", leaves: [first, number], said, replayed };
+    first = number + 1;
+  }
+  return { ...found, leaves: first <= last ? [first, last] : null };
 }
 
 function leafWords([first, last]: readonly [number, number], steps: number): string {
@@ -48,9 +72,15 @@ function leafWords([first, last]: readonly [number, number], steps: number): str
     : `a state after one of its steps ${first} to ${Math.min(last, steps)} (leaves ${first} to ${last}) is wrong`;
 }
 
+function rootWords(leaves: Difference["leaves"], steps: number): string {
+  if (leaves === null) return "the root of its states is not that of the states which it names";
+  return `${leafWords(leaves, steps)}, by the root of its states`;
+}
+
 /** In words, for a line. @param steps inner steps of a unit. */
 export function differenceWords({ of, worker, leaves, said, replayed }: Difference, steps: number): string {
   const hashes = `the ledger says ${said}, honest work gives ${replayed}`;
   if (of === "unit") return `${peerIdOfAccount(worker!)}: ${leafWords(leaves!, steps)}: ${hashes}`;
+  if (of === "root") return `${peerIdOfAccount(worker!)}: ${rootWords(leaves, steps)}: ${hashes}`;
   return `the ${of === "aggregate" ? of : `${of} after the round`}: ${hashes}`;
 }

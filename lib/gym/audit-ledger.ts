@@ -1,6 +1,6 @@
 /** What a verified run's ledger says of its rounds, once the whole ledger was checked: all that a replay of the run needs. */
 import { audit } from "../ledger/audit.js";
-import type { Account, Hash, LedgerRecord } from "../ledger/events.js";
+import type { Account, Hash, LedgerEvent, LedgerRecord } from "../ledger/events.js";
 import { faultOf, withSource } from "../ledger/file.js";
 import { runRules } from "../ledger/rules/apply.js";
 import type { Effect } from "../ledger/rules/effect.js";
@@ -20,19 +20,30 @@ export interface LedgerUnit {
   readonly shard: number;
   readonly status: UnitStatus;
   /** Null where the worker has revealed nothing. */
-  readonly revealed: {
-    readonly root: Hash;
-    /** Leaves of its tree that are known, by number: of H steps 0, H and H + 1, and those that a verifier came to as well. */
-    readonly leaves: ReadonlyMap<number, Hash>;
-  } | null;
+  readonly revealed: RevealedUnit | null;
 }
 
-export interface LedgerRound {
-  /** From 0. */
-  readonly round: number;
+/** What is known of a unit's tree; its leaves by number. */
+export interface RevealedUnit {
+  readonly root: Hash;
+  /** The worker's own words: of H steps the leaves 0, H and H + 1. */
+  readonly said: ReadonlyMap<number, Hash>;
+  /** Of other leaves, what a verifier says that it came to and accepted: a liar's word may be among them. */
+  readonly told: ReadonlyMap<number, Hash>;
+}
+
+/** One opening of a round: who was to do which work. */
+export interface LedgerOpening {
   readonly beacon: Hash;
   /** In the order of the round's workers. */
   readonly units: readonly LedgerUnit[];
+}
+
+export interface LedgerRound extends LedgerOpening {
+  /** From 0. */
+  readonly round: number;
+  /** Openings of the round before this one, in their order, to which all workers were lost; the inner states of those who had revealed by then have moved on. */
+  readonly voided: readonly LedgerOpening[];
   /** Whose contributions were aggregated, in the order of their ranks. */
   readonly aggregated: readonly Account[];
   /** Digests of the aggregate, of the parameters after it (null: not told), and of all that peers share then. */
@@ -45,41 +56,68 @@ export interface RunHistory {
   readonly ledgerId: Hash;
   readonly records: number;
   readonly terms: Terms;
-  /** Those that were closed, in their order. */
+  /** Those that were closed, in their order; a void one is part of the round that it was opened again as. */
   readonly rounds: readonly LedgerRound[];
 }
 
-function revealedOf(
-  { worker, revealed }: Unit,
-  { checks }: RoundState,
-  steps: number,
-): LedgerUnit["revealed"] {
+function revealedOf({ worker, revealed }: Unit, { checks }: RoundState, steps: number): RevealedUnit | null {
   if (revealed === null) return null;
   const { root, before, after, contribution } = revealed;
-  const leaves = new Map([
+  const said = new Map([
     [0, before],
     [steps, after],
     [steps + 1, contribution],
   ]);
+  const told = new Map<number, Hash>();
   for (const check of checks)
-    if (check.worker === worker && check.verdict === verdicts.accept && !leaves.has(check.transition))
-      leaves.set(check.transition, check.digest!);
-  return { root, leaves };
+    if (check.worker === worker && check.verdict === verdicts.accept && !said.has(check.transition))
+      told.set(check.transition, check.digest!);
+  return { root, said, told };
 }
 
-function closedRound(found: RoundState, parameters: Hash, steps: number): LedgerRound {
-  const { round, beacon, workers, shards, units, closed } = found;
+function openingOf(found: RoundState, steps: number): LedgerOpening {
+  const { beacon, workers, shards, units } = found;
   return {
-    round,
     beacon,
     units: workers.map((worker, index) => {
       const unit = units.get(worker)!;
-      const revealed = revealedOf(unit, found, steps);
-      return { worker, shard: shards[index]!, status: unit.status, revealed };
+      return {
+        worker,
+        shard: shards[index]!,
+        status: unit.status,
+        revealed: revealedOf(unit, found, steps),
+      };
     }),
-    ...closed!,
-    parameters: parameters === POOL ? null : parameters,
   };
+}
+
+/** Gathers rounds from records as they are applied. */
+class RoundReader {
+  readonly rounds: LedgerRound[] = [];
+  /** The last that was opened: the rules forget a void round as it is closed. */
+  #open: RoundState | null = null;
+  #voided: LedgerOpening[] = [];
+
+  /** @param state after the event. */
+  take(event: LedgerEvent, { rounds, nextRound, terms }: LedgerState): void {
+    if (event.kind === "RoundOpened" || event.kind === "RoundSkipped") this.#open = rounds.get(event.round)!;
+    if (event.kind !== "RoundClosed") return;
+    const { round, parameters } = event;
+    const open = this.#open!;
+    const opening = openingOf(open, terms!.unitSteps);
+    if (nextRound === round) {
+      this.#voided.push(opening);
+      return;
+    }
+    this.rounds.push({
+      ...opening,
+      round,
+      voided: this.#voided,
+      ...open.closed!,
+      parameters: parameters === POOL ? null : parameters,
+    });
+    this.#voided = [];
+  }
 }
 
 /**
@@ -87,15 +125,13 @@ function closedRound(found: RoundState, parameters: Hash, steps: number): Ledger
  * @throws ERR_LEDGER naming the record where it does not hold; ERR_IO; the signal's reason.
  */
 export async function readHistory(path: string, signal?: AbortSignal): Promise<RunHistory> {
-  const rounds: LedgerRound[] = [];
-  const onRecord = ({ event }: LedgerRecord, _effects: readonly Effect[], state: LedgerState) => {
-    if (event.kind === "RoundClosed")
-      rounds.push(closedRound(state.rounds.get(event.round)!, event.parameters, state.terms!.unitSteps));
-  };
+  const reader = new RoundReader();
+  const onRecord = ({ event }: LedgerRecord, _effects: readonly Effect[], state: LedgerState) =>
+    reader.take(event, state);
   const options = { rules: runRules, onRecord, ...(signal === undefined ? {} : { signal }) };
   const report = await withSource(path, (source) => audit<LedgerState, Effect>(source, options));
   const fault = faultOf(path, report);
   if (fault !== null) throw fault;
   const { ledgerId, count, state } = report;
-  return { ledgerId, records: count, terms: state.terms!, rounds };
+  return { ledgerId, records: count, terms: state.terms!, rounds: reader.rounds };
 }

@@ -36,7 +36,7 @@ export function tinyConfig(data: string, changes: Record<string, unknown> = {}) 
 }
 
 /** Text with some structure, made from a seed: the tests read no file of the machine. */
-function sampleText(): string {
+export function sampleText(): string {
   const words = "the whale sea ship of and a captain white to harpoon sailed in deep wind".split(" ");
   let state = 1;
   const next = () => {

@@ -120,6 +120,7 @@ test("every round of an honest run is replayed to the same bits, from any peer's
 
     const lies = {
       state: ({ round }: { round: number }) => (round === 2 ? { state: "ab".repeat(32) } : {}),
+      parameters: ({ round }: { round: number }) => (round === 2 ? { parameters: "ab".repeat(32) } : {}),
       aggregate: ({ round, aggregated }: EventBody<"RoundClosed">) =>
         round === 2 ? { aggregated: aggregated.slice(1) } : {},
     };
@@ -168,6 +169,28 @@ test("a cheater that was not found is named with its round", () =>
     const { difference } = report.rounds[1]!;
     assert.is(difference?.worker, cheater);
     assert.equal(difference?.leaves, [1, STEPS]);
+  }));
+
+test("a peer of a real run that is killed and started again begins afresh, and its work is equal", () =>
+  withRun({ ...verified(0.3, 30), peersMin: 3, peersMax: 3 }, async (run) => {
+    const ticket = await run.startAll([["second"], ["third", "--fault", "2:3:SIGKILL"]]);
+    assert.is((await run.exited("third")).signal, "SIGKILL");
+    run.start("third", ["join", ticket]);
+    const { round: synced } = await run.event("synced", ({ name }) => name === "third");
+    const isBack = ({ name, round }: { name: string; round: number }) => name === "third" && round > synced;
+    const { round: back, peer } = await run.event("round", isBack);
+    await run.digests(["first", "second", "third"]);
+    const report = await replayRun({
+      ledger: await ledgerOf(run, "first"),
+      config: await configOf(run),
+      rounds: back,
+    });
+    assert.ok(report.equal, JSON.stringify(report.rounds.at(-1)));
+    assert.equal(
+      report.rounds.flatMap(({ afresh }) => afresh),
+      [accountOfPeerId(peer)],
+    );
+    assert.is(report.state, run.history("first").get(back));
   }));
 
 test.run();
