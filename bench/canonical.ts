@@ -6,11 +6,21 @@ import { parseArgs } from "node:util";
 import { formatBytes, formatSeconds } from "../lib/base/format.js";
 import { runDemo } from "../lib/cli/demo/demo.js";
 
+const help = `bench canonical [options]
+  --rounds N         default 6
+  --inner-steps N    of a round; default 20
+`;
+
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
-    options: { rounds: { type: "string", default: "6" }, "inner-steps": { type: "string", default: "20" } },
+    options: {
+      rounds: { type: "string", default: "6" },
+      "inner-steps": { type: "string", default: "20" },
+      help: { type: "boolean" },
+    },
   });
+  if (values.help) return void process.stdout.write(help);
   const folder = await mkdtemp(join(tmpdir(), "gradmesh-bench-"));
   try {
     const report = await runDemo({

@@ -136,16 +136,24 @@ const options = {
   out: { type: "string" },
   describe: { type: "boolean", default: false },
   error: { type: "boolean", default: false },
+  help: { type: "boolean" },
 } as const;
 
-/**
- * `bench codec [--codec SPEC]... [--backend NAME]... [--sizes 256KiB,256MiB] [--turns N] [--quick] [--json FILE] [--out FILE]`:
- * --quick is one turn of a small size, for CI; --json writes the figures (docs/codecs.md is generated from
- * bench/results/codec.json), --out the tables. `--describe --json FILE` only renews what FILE says the codecs are.
- * `--error [--quick] [--out FILE]` measures errors instead.
- */
+const help = `bench codec [options]
+  --codec SPEC              more than once for several; default: all
+  --backend NAME            more than once for several; default: all that the machine has
+  --sizes 256KiB,256MiB     of float32
+  --turns N
+  --quick                   one turn of a small size, for CI
+  --json FILE               writes the figures; docs/codecs.md is generated from bench/results/codec.json
+  --out FILE                writes the tables
+  --describe --json FILE    only renews what FILE says the codecs are
+  --error [--quick] [--out FILE]    measures errors instead
+`;
+
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options });
+  if (values.help) return void process.stdout.write(help);
   if (values.error) return (await import("./codec-error.js")).run(values);
   if (values.describe) {
     if (values.json === undefined)

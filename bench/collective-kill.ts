@@ -2,7 +2,8 @@
 import { GradmeshError } from "../lib/base/errors.js";
 import { markdownTable, sizeName } from "./codec-report.js";
 import { launch, loopbackHosts } from "./collective-launch.js";
-import { median, type RankRecord } from "./collective-trials.js";
+import type { RankRecord } from "./collective-trials.js";
+import { median } from "./median.js";
 
 /** What a survivor wrote: seconds from the kill. */
 interface Survivor {

@@ -1,7 +1,8 @@
 /** What the collective bench measured, as goals and as Markdown tables. */
 import { markdownTable, sizeName } from "./codec-report.js";
 import { loopback } from "./collective-limit.js";
-import { isOurs, isRing, median, type Result } from "./collective-trials.js";
+import { isOurs, isRing, type Result } from "./collective-trials.js";
+import { median } from "./median.js";
 
 const MEBIBYTE = 2 ** 20;
 /** Share of the physical limit, from this many bytes on, without loss. */

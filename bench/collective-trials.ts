@@ -75,12 +75,6 @@ export function kindsOf(
   return [...ours, ...gloo, { library: "Open MPI", collective: "allreduce", codec: "fp32" }];
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 /**
  * Timed rounds of a turn: `roundsMost` over all turns, fewer where a round is long, so that a trial ends;
  * never under one a turn.

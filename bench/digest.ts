@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { GradmeshError } from "../lib/base/errors.js";
 import { native } from "../lib/native/load.js";
 import { createTrainer } from "../lib/trainer/gpt.js";
+import { median } from "./median.js";
 import { runNative } from "./native-program.js";
 
 const standard = {
@@ -29,10 +30,6 @@ interface Measured {
   readonly seconds: number;
   readonly best: number;
   readonly digest: string;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 function printSpeeds(rows: readonly Measured[]): void {

@@ -15,6 +15,7 @@ import { type Signer, signEvent, signerOf } from "../lib/ledger/sign.js";
 import { SignatureChecker } from "../lib/ledger/signatures.js";
 import { openStore } from "../lib/ledger/store.js";
 import { generateIdentity } from "../lib/peer/identity.js";
+import { median } from "./median.js";
 
 const MINUTE_MS = 60_000n;
 const DAY_MS = 1440n * MINUTE_MS;
@@ -73,7 +74,10 @@ function perSecond(count: number, from: number): number {
   return count / ((performance.now() - from) / 1000);
 }
 
-/** Only the signatures, on the same threads: nothing that checks each of them can be faster. */
+/**
+ * Only the signatures, on the same threads: what appends and audits are to come near, for they check each of them too. Timed
+ * alone before them, so what else the machine does may make either look faster.
+ */
 async function timeSignatures(events: readonly SignedEvent[], ledgerId: string, threads: number) {
   const checker = new SignatureChecker(threads);
   const bytes = events.map(encodeEvent);
@@ -120,7 +124,12 @@ async function timeAudit(path: string, threads: number) {
   return { audited, count, hash };
 }
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const help = `bench ledger [options]
+  --events N      events that are appended and audited; default 60000
+  --accounts N    who sign them; default 256
+  --trials N      each on a ledger of its own; default 5
+  --threads N     for signatures; default: the machine's
+`;
 
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -130,8 +139,10 @@ export async function run(args: string[]): Promise<void> {
       accounts: { type: "string", default: "256" },
       trials: { type: "string", default: "5" },
       threads: { type: "string", default: String(availableParallelism()) },
+      help: { type: "boolean" },
     },
   });
+  if (values.help) return void process.stdout.write(help);
   const [events, accounts, trials, threads] = [
     values.events,
     values.accounts,

@@ -51,6 +51,14 @@ const benches: Record<string, { run: () => Promise<Bench>; doc: string }> = {
   },
 };
 
+/** A misspelt option is the caller's, and not a fault of the benchmark. */
+function errorOf(error: unknown): GradmeshError {
+  const isOption = error instanceof TypeError && `${Reflect.get(error, "code")}`.startsWith("ERR_PARSE_ARGS");
+  return isOption
+    ? new GradmeshError("ERR_CONFIG", `${error.message}; "bench ${name} --help" lists what there is`)
+    : asGradmeshError(error);
+}
+
 const [name = "canonical", ...args] = process.argv.slice(2);
 try {
   const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
@@ -63,7 +71,7 @@ try {
     );
   await (await bench.run())(args);
 } catch (error) {
-  const { code, message } = asGradmeshError(error);
+  const { code, message } = errorOf(error);
   process.stderr.write(`error ${code}: ${message}\n`);
   process.exitCode = 1;
 }

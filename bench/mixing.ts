@@ -120,9 +120,18 @@ async function printGaps(sizes: readonly number[]): Promise<void> {
   }
 }
 
-/** No arguments is the whole table; `--ranks 8,16` other numbers of ranks, for a short run. */
+const help = `bench mixing [options]
+  --ranks 8,16,...    numbers of ranks, 2 to 1024; default 8,16,64,256,1024
+`;
+
+/** No arguments is the whole table; other numbers of ranks are for a short run. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { ranks: { type: "string", default: "8,16,64,256,1024" } } });
+  const options = {
+    ranks: { type: "string", default: "8,16,64,256,1024" },
+    help: { type: "boolean" },
+  } as const;
+  const { values } = parseArgs({ args, options });
+  if (values.help) return void process.stdout.write(help);
   const sizes = values.ranks.split(",").map(Number);
   for (const ranks of sizes)
     if (!Number.isInteger(ranks) || ranks < 2 || ranks > 1024)

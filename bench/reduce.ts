@@ -116,14 +116,21 @@ function congestionControl(): string {
   }
 }
 
+const help = `bench reduce [options]
+  --sizes 1,16,64    MiB of float32
+  --time-ms N        of each trial; default 1500
+`;
+
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
     options: {
       sizes: { type: "string", default: "1,16,64" },
       "time-ms": { type: "string", default: "1500" },
+      help: { type: "boolean" },
     },
   });
+  if (values.help) return void process.stdout.write(help);
   const sizes = values.sizes.split(",").map(Number);
   process.stdout.write(
     `${cpus()[0]?.model}, ${cpus().length} cores, loopback, congestion control ${congestionControl()}, segments of ${SEGMENT_ELEMENTS} elements\n` +

@@ -5,6 +5,7 @@ import { GradmeshError } from "../lib/base/errors.js";
 import { applyRule, RowGraphs } from "../lib/engine/robust-rules.js";
 import { native } from "../lib/native/load.js";
 import { CONTRIBUTIONS_MAX, impossible, type RobustAggregate } from "../lib/strategy/robust.js";
+import { median } from "./median.js";
 
 const plain = { kind: "robust", faulty: 0, selected: null, radius: null, iterations: 1 } as const;
 
@@ -35,8 +36,11 @@ function trialsOf(peers: number): Trial[] {
   ];
 }
 
-const median = (values: readonly number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
+const help = `bench robust [options]
+  --peers N       that send, 3 to ${CONTRIBUTIONS_MAX}; default 16
+  --elements N    float32 of each; default 4200000
+  --runs N        of every rule; default 11
+`;
 
 /** A whole number of the command line. @throws ERR_CONFIG naming it. */
 function whole(name: string, value: string, least: number, most: number): number {
@@ -63,8 +67,10 @@ export async function run(args: string[]): Promise<void> {
       peers: { type: "string", default: "16" },
       elements: { type: "string", default: "4200000" },
       runs: { type: "string", default: "11" },
+      help: { type: "boolean" },
     },
   });
+  if (values.help) return void process.stdout.write(help);
   const peers = whole("peers", values.peers, 3, CONTRIBUTIONS_MAX);
   const elements = whole("elements", values.elements, 1, 100_000_000);
   const runs = whole("runs", values.runs, 1, 1000);

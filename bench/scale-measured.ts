@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { GradmeshError } from "../lib/base/errors.js";
 import { markdownTable } from "./codec-report.js";
-import { isOurs, median, type Result } from "./collective-trials.js";
+import { isOurs, type Result } from "./collective-trials.js";
+import { median } from "./median.js";
 
 export interface Trial {
   readonly collective: string;

@@ -11,6 +11,7 @@ import { native } from "../lib/native/load.js";
 import { createTrainer } from "../lib/trainer/gpt.js";
 import type { GraphTrainer } from "../lib/trainer/graph-trainer.js";
 import { optimizerSettings } from "../lib/trainer/optimizer.js";
+import { median } from "./median.js";
 
 const python = "/usr/bin/python3";
 const script = fileURLToPath(new URL("../../bench/step_torch.py", import.meta.url));
@@ -83,10 +84,6 @@ async function timedStep(trainer: GraphTrainer, step: number): Promise<StepTime>
   await trainer.step({ step });
   const { user, system } = process.cpuUsage(before);
   return { wall: performance.now() - start, cpu: (user + system) / 1000 };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 async function writeCase(path: string, trainer: GraphTrainer, shape: typeof standard): Promise<void> {

@@ -21,11 +21,11 @@ import {
   estimateSeconds,
   Gatherer,
   kindsOf,
-  median,
   type RankRecord,
   type Result,
   roundsOfTurn,
 } from "../../bench/collective-trials.js";
+import { median } from "../../bench/median.js";
 import { GradmeshError } from "../../lib/base/errors.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));

@@ -22,6 +22,7 @@ const verified = (rate: number, rounds: number) => ({
   rounds,
   strategy: { name: "diloco", innerSteps: STEPS, aggregate: { rule: "mean" } },
   trust: { verify: true, rate },
+  network: { segmentElements: 256, silenceLimitMs: 5000, recoverLimitMs: 5000 },
   checkpoint: { everyRounds: 0 },
 });
 
