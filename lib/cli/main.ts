@@ -34,6 +34,13 @@ for (const command of [
 ])
   program.addCommand(command());
 
+/** A reader such as head takes what it wants and goes: then nothing is left to say, and nobody to say it to. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // As a shell calls the end by SIGPIPE.
+  if (error.code === "EPIPE") process.exit(141);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

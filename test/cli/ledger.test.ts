@@ -1,8 +1,11 @@
 /** gradmesh ledger: shows, audits, says who has what, exports; and errors that name file, record and cure. */
+import { execFile } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ledgerCommand } from "../../lib/cli/commands/ledger.js";
@@ -56,6 +59,27 @@ test("show prints records in their order, whole as JSON", async () => {
   );
   assert.is((await run("show", path, "--from", "99")).text, "");
   assert.match((await run("show", path, "--limit", "none")).error, /a whole number from 1/);
+});
+
+test("a reader that goes before the end ends the command, without a word", async () => {
+  const main = fileURLToPath(new URL("../../lib/cli/main.js", import.meta.url));
+  // head -n 0 is gone before the first record is written; head -n 1 may come too late to be missed.
+  const line = '{ "$0" "$1" ledger show "$2"; echo "ended with $?" >&2; } | head -n 0';
+  const { stderr } = await promisify(execFile)("sh", ["-c", line, process.execPath, main, path]);
+  assert.is(stderr, "ended with 141\n");
+});
+
+test("verify as JSON has all that its lines have, also of a ledger that does not hold", async () => {
+  const report = JSON.parse((await run("verify", path, "--json")).text);
+  assert.equal(
+    [report.count, report.hash, report.ledgerId, report.sequencer, report.fault],
+    [count, head.hash, ledgerId, signer.account, null],
+  );
+  assert.match(report.stateDigest, /^[0-9a-f]{64}$/);
+  const { text, error } = await run("verify", path, "--json", "--id", "00".repeat(32));
+  const { fault, stateDigest } = JSON.parse(text);
+  assert.equal([fault.seq, stateDigest], [0, null]);
+  assert.match(error, fault.reason);
 });
 
 test("verify says that all holds, and checks what is known from elsewhere", async () => {
