@@ -8,6 +8,7 @@ import { peerIdOfAccount } from "../../ledger/sign.js";
 import { loadConfig } from "../../run/config.js";
 import { createStrategies, roundSteps } from "../../strategy/registry.js";
 import { interruptSignal, wholeNumber } from "../options.js";
+import { short } from "../text.js";
 
 interface ReplayFlags {
   config: string;
@@ -15,9 +16,6 @@ interface ReplayFlags {
   threads?: number;
   json?: boolean;
 }
-
-/** Of a hash, enough to tell it from others. */
-const short = (hash: string) => `${hash.slice(0, 12)}…`;
 
 const leftOutWords = ({ worker, status, difference }: LeftOut) =>
   `${peerIdOfAccount(worker)} does not count (${status}${difference === null ? "" : ", and is not honest work"})`;

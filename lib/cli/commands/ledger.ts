@@ -2,22 +2,18 @@
 import { Command, InvalidArgumentError } from "commander";
 import { GradmeshError } from "../../base/errors.js";
 import { formatBytes, formatCount } from "../../base/format.js";
-import { type AuditReport, audit } from "../../ledger/audit.js";
-import type { Account, LedgerRecord } from "../../ledger/events.js";
+import type { AuditReport } from "../../ledger/audit.js";
+import type { LedgerRecord } from "../../ledger/events.js";
 import { recordJson, writeExport } from "../../ledger/export.js";
 import { faultOf, withSource } from "../../ledger/file.js";
 import type { Head } from "../../ledger/head.js";
 import { decodeRecord, recordHash } from "../../ledger/record.js";
-import { runRules } from "../../ledger/rules/apply.js";
 import { booksOf } from "../../ledger/rules/digest.js";
 import type { AccountState, LedgerState } from "../../ledger/rules/state.js";
-import { accountOfPeerId, peerIdOfAccount } from "../../ledger/sign.js";
+import { peerIdOfAccount } from "../../ledger/sign.js";
+import { accountMeaning, accountNamed, auditedFile, auditFile, fileMeaning } from "../ledger-source.js";
 import { wholeNumber } from "../options.js";
-
-const FILE = "a ledger's file (ledger-<run>.sqlite in a peer's folder), or a binary export of one";
-
-/** Of an account or hash, enough to tell it from others. */
-const short = (hex: string) => `${hex.slice(0, 12)}…`;
+import { short } from "../text.js";
 
 function valueText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(valueText).join(" ")}]`;
@@ -51,7 +47,7 @@ function decodeAt(path: string, bytes: Buffer, seq: number): LedgerRecord {
 function showCommand(): Command {
   return new Command("show")
     .description("Prints the records in their order, without checking them.")
-    .argument("<file>", FILE)
+    .argument("<file>", fileMeaning)
     .option("--from <seq>", "the first record", wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .option("--limit <count>", "at most so many records", wholeNumber(1, Number.MAX_SAFE_INTEGER), 50)
     .option("--json", "a JSON object a line, with every field whole")
@@ -112,21 +108,20 @@ function verifyCommand(): Command {
     .description(
       "Audits the ledger from its first byte: chain, signatures, rules, books, snapshots, signed heads.",
     )
-    .argument("<file>", FILE)
+    .argument("<file>", fileMeaning)
     .option(
       "--head <count:hash>",
       "a head known from a receipt or another peer, which the ledger must contain",
       knownHead,
     )
-    .option("--id <hash>", "the ledger's id, as the run's ticket has it", hashText)
+    .option("--id <hash>", "the ledger's id, as `ledger verify` of another peer's copy prints it", hashText)
     .option("--json", "the same as JSON")
     .action(async (path: string, { head, id, json }: VerifyFlags) => {
       const known = {
         ...(head === undefined ? {} : { known: head }),
         ...(id === undefined ? {} : { ledgerId: id }),
       };
-      const options = { rules: runRules, ...known };
-      const report = await withSource(path, (source) => audit(source, options));
+      const report = await auditFile(path, known);
       const fault = faultOf(path, report);
       const { state: _, ...plain } = report;
       if (json) process.stdout.write(`${JSON.stringify(plain, null, 2)}\n`);
@@ -146,8 +141,7 @@ function balanceOf(account: AccountState): Record<string, string> {
 }
 
 function findAccount(path: string, state: LedgerState, name: string): AccountState {
-  const account: Account = /^[0-9a-f]{64}$/.test(name) ? name : accountOfPeerId(name);
-  const found = state.accounts.get(account);
+  const found = state.accounts.get(accountNamed(name));
   if (found !== undefined) return found;
   throw new GradmeshError(
     "ERR_LEDGER",
@@ -167,15 +161,11 @@ function balanceLines(state: LedgerState, accounts: readonly AccountState[]): st
 function balanceCommand(): Command {
   return new Command("balance")
     .description("Audits the ledger, then says what every account has, or one.")
-    .argument("<file>", FILE)
-    .argument("[account]", "64 hexadecimal characters, or a peer id")
+    .argument("<file>", fileMeaning)
+    .argument("[account]", accountMeaning)
     .option("--json", "the same as JSON")
     .action(async (path: string, name: string | undefined, { json }: { json?: boolean }) => {
-      const options = { rules: runRules };
-      const report = await withSource(path, (source) => audit(source, options));
-      const fault = faultOf(path, report);
-      if (fault !== null) throw fault;
-      const { state } = report;
+      const { state } = await auditedFile(path);
       const accounts = name === undefined ? [...state.accounts.values()] : [findAccount(path, state, name)];
       const rows = accounts.map((account) => [account.account, balanceOf(account)]);
       const text = json
@@ -191,7 +181,7 @@ function balanceCommand(): Command {
 function exportCommand(): Command {
   return new Command("export")
     .description("Writes all records to a file: .jsonl for people and scripts, .bin for another audit.")
-    .argument("<file>", FILE)
+    .argument("<file>", fileMeaning)
     .requiredOption("--out <file>", "records.jsonl or records.bin; it must not exist")
     .action(async (path: string, { out }: { out: string }) => {
       const format = out.endsWith(".jsonl") ? "jsonl" : out.endsWith(".bin") ? "bin" : null;

@@ -1,13 +1,11 @@
 /** gradmesh reward: who earned what in a run, and why, from its audited ledger. */
 import { Command } from "commander";
 import { GradmeshError } from "../../base/errors.js";
-import { audit } from "../../ledger/audit.js";
 import type { Account } from "../../ledger/events.js";
-import { faultOf, withSource } from "../../ledger/file.js";
-import { runRules } from "../../ledger/rules/apply.js";
 import type { Effect } from "../../ledger/rules/effect.js";
 import type { LedgerState } from "../../ledger/rules/state.js";
-import { accountOfPeerId } from "../../ledger/sign.js";
+import { accountMeaning, accountNamed, auditedFile, fileMeaning } from "../ledger-source.js";
+import { amountsJson, tableLines } from "../text.js";
 
 /** What an account's deeds came to. Amounts are units. */
 interface Earnings {
@@ -102,13 +100,7 @@ function table(rows: ReturnType<typeof rowsOf>): string[] {
       ...columns.map(([key]) => `${row[key]}`),
     ]),
   ];
-  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  return cells.map((line) =>
-    line
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-      .join("  ")
-      .trimEnd(),
-  );
+  return tableLines(cells, "  ", 1);
 }
 
 function whyLine({ time, round, type, amount, reason, transition, dispute }: Effect): string {
@@ -121,11 +113,8 @@ function whyLine({ time, round, type, amount, reason, transition, dispute }: Eff
   return `${new Date(time).toISOString()}  ${[...where, what].join(", ")}${reason === undefined ? "" : `: ${reason}`}`;
 }
 
-const plain = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
-
 function one(path: string, earnings: ReadonlyMap<Account, Earnings>, name: string): Earnings {
-  const account = /^[0-9a-f]{64}$/.test(name) ? name : accountOfPeerId(name);
-  const found = earnings.get(account);
+  const found = earnings.get(accountNamed(name));
   if (found !== undefined) return found;
   throw new GradmeshError(
     "ERR_LEDGER",
@@ -136,19 +125,16 @@ function one(path: string, earnings: ReadonlyMap<Account, Earnings>, name: strin
 export function rewardCommand(): Command {
   return new Command("reward")
     .description("Audits a run's ledger, then says who earned what, and for one account why.")
-    .argument("<file>", "a ledger's file (ledger-<run>.sqlite in a peer's folder), or a binary export of one")
-    .argument("[account]", "64 hexadecimal characters, or a peer id")
+    .argument("<file>", fileMeaning)
+    .argument("[account]", accountMeaning)
     .option("--json", "the same as JSON")
     .action(async (path: string, name: string | undefined, { json }: { json?: boolean }) => {
       const effects: Effect[] = [];
-      const onRecord = (_: unknown, did: readonly Effect[]) => effects.push(...did);
-      const report = await withSource(path, (source) => audit(source, { rules: runRules, onRecord }));
-      const fault = faultOf(path, report);
-      if (fault !== null) throw fault;
+      const { state } = await auditedFile(path, (_, did) => effects.push(...did));
       const earnings = earningsOf(effects);
-      const rows = rowsOf(report.state, earnings);
+      const rows = rowsOf(state, earnings);
       const data = name === undefined ? rows : one(path, earnings, name);
       const lines = name === undefined ? table(rows) : one(path, earnings, name).why.map(whyLine);
-      process.stdout.write(`${json ? JSON.stringify(data, plain, 2) : lines.join("\n")}\n`);
+      process.stdout.write(`${json ? amountsJson(data) : lines.join("\n")}\n`);
     });
 }
