@@ -1,6 +1,7 @@
 /** Parsers of command-line values: each names the option, the value and what is allowed. */
 import { InvalidArgumentError } from "commander";
 import { GradmeshError } from "../base/errors.js";
+import { PER_MILLION } from "../ledger/rules/state.js";
 import { type CheatPlan, cheatKinds } from "../run/cheat.js";
 import type { FaultPlan } from "../run/fault.js";
 
@@ -20,6 +21,18 @@ export function share(text: string): number {
   if (!/^\d*\.?\d+$/.test(text) || !(value > 0) || value > 1)
     throw new InvalidArgumentError("a number above 0 and at most 1 is allowed, as in 0.05.");
   return value;
+}
+
+/** A share of one, such as 0.05, in parts per million: as finely as a run's terms have it. @param least of these parts. */
+export function sharePpm(least: number): (text: string) => number {
+  return (text) => {
+    const value = Math.round(Number(text) * PER_MILLION);
+    if (!/^(0|1|0?\.\d{1,6}|1\.0{1,6})$/.test(text) || value < least)
+      throw new InvalidArgumentError(
+        `a share from ${least / PER_MILLION} to 1 is allowed, with six digits after the point at most.`,
+      );
+    return value;
+  };
 }
 
 /** cpu, cuda or cuda:<index>. */

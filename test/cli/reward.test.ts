@@ -129,5 +129,25 @@ test("audit plan: stake, odds and cost of a rate", async () => {
   assert.match((await runCommand(auditCommand(), ...args, "--gain", "-1")).error, /a whole number of units/);
 });
 
+test("audit plan: a reward forgone can be enough without a stake, and no checks pay where no errors are planted", async () => {
+  const plan = async (...args: string[]) => {
+    const all = ["plan", "--rate", "0.01", "--gain", "10", "--steps", "20", ...args];
+    const { text } = await runCommand(auditCommand(), ...all);
+    return { text, json: JSON.parse((await runCommand(auditCommand(), ...all, "--json")).text) };
+  };
+  const enough = await plan("--slash", "0", "--reward", "990");
+  assert.is(enough.json.stake, "0");
+  assert.match(enough.text, /whatever the stake: the reward forgone, 990, is enough/);
+  const little = await plan("--slash", "0", "--reward", "989");
+  assert.is(little.json.stake, null);
+  assert.match(little.text, /no stake makes cheating lose/);
+  assert.is((await plan("--reward", "989")).json.stake, "1");
+  assert.is(enough.json.checkingPays, null);
+  assert.match(enough.text, /Without forced errors nothing but disputes/);
+  const planted = ["--forced", "0.1", "--prize", "50", "--check-cost"];
+  assert.is((await plan(...planted, "10")).json.checkingPays, true);
+  assert.is((await plan(...planted, "11")).json.checkingPays, false);
+});
+
 test.after(() => rmSync(folder, { recursive: true }));
 test.run();

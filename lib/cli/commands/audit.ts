@@ -8,22 +8,10 @@ import {
   verificationOverhead,
   wrongUntilCaught,
 } from "../../ledger/economics.js";
-import { wholeNumber } from "../options.js";
+import { PER_MILLION } from "../../ledger/rules/state.js";
+import { sharePpm, wholeNumber } from "../options.js";
+import { amountsJson, tableLines } from "../text.js";
 import { replayCommand } from "./audit-replay.js";
-
-const PER_MILLION = 1_000_000;
-
-/** A share of one, such as 0.05, in parts per million. */
-function sharePpm(least: number): (text: string) => number {
-  return (text) => {
-    const value = Math.round(Number(text) * PER_MILLION);
-    if (!/^(0|1|0?\.\d{1,6}|1\.0{1,6})$/.test(text) || value < least)
-      throw new InvalidArgumentError(
-        `a share from ${least / PER_MILLION} to 1 is allowed, with six digits after the point at most.`,
-      );
-    return value;
-  };
-}
 
 function units(text: string): bigint {
   if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError("a whole number of units is allowed.");
@@ -51,8 +39,32 @@ interface PlanRow {
   readonly unitsUntilSure: number;
 }
 
+/** The least stake with which cheating loses; 0 where the reward forgone is enough, null where no stake is. */
+function stakeOf({ rate: ratePpm, gain, reward, slash: slashPpm }: PlanFlags): bigint | null {
+  try {
+    return stakeNeeded({ ratePpm, gain, reward, slashPpm });
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+function stakeLine({ gain, reward, slash }: PlanFlags, stake: bigint | null): string {
+  if (stake === null)
+    return "Nothing is slashed, so a caught cheat only is not paid, and that is too little: no stake makes cheating lose.";
+  if (stake === 0n)
+    return `A wrong step that gains ${gain} does not pay whatever the stake: the reward forgone, ${reward}, is enough.`;
+  return `A wrong step that gains ${gain} loses in the mean with a stake of ${stake} (slashed ${formatShare(slash / PER_MILLION)}, reward ${reward} forgone): set trust.stake to at least that.`;
+}
+
+function checkingLine({ forced, prize, checkCost }: PlanFlags, pays: boolean | null): string {
+  if (pays === null) return "Without forced errors nothing but disputes finds a verifier that does not look.";
+  return `With ${formatShare(forced / PER_MILLION)} planted errors, prize and fine ${prize}, a check that costs ${checkCost} ${pays ? "pays" : "does NOT pay: raise the prize or plant more"}.`;
+}
+
 /** From one wrong step of a unit to all of them, about tenfold apart. */
-function planOf({ rate, gain, steps, reward, slash, verifiers, units: count, ...flags }: PlanFlags) {
+function planOf(flags: PlanFlags) {
+  const { rate, steps, verifiers, units: count, prize, forced, checkCost: cost } = flags;
   const odds = { ratePpm: rate };
   const wrong = [1, 10, 100, 1000, 10_000].filter((some) => some < steps);
   const rows = [...wrong, steps].map(
@@ -63,17 +75,17 @@ function planOf({ rate, gain, steps, reward, slash, verifiers, units: count, ...
       unitsUntilSure: Math.ceil(wrongUntilCaught(odds, 0.999) / some),
     }),
   );
-  const { prize, forced: forcedPpm, checkCost: cost } = flags;
   return {
     rows,
-    stake: slash === 0 ? null : stakeNeeded({ ...odds, gain, reward, slashPpm: slash }),
+    stake: stakeOf(flags),
     overhead: verificationOverhead(rate, verifiers),
-    checkingPays: checkingPays({ forcedPpm, prize, fine: prize, cost }),
+    /** Null where no errors are planted: then nothing is earned by looking, or lost by not. */
+    checkingPays: forced === 0 ? null : checkingPays({ forcedPpm: forced, prize, fine: prize, cost }),
   };
 }
 
 function planLines(flags: PlanFlags): string[] {
-  const { rate, gain, steps, reward, slash, verifiers, units: count, forced, prize, checkCost } = flags;
+  const { rate, steps, verifiers, units: count } = flags;
   const { rows, stake, overhead, checkingPays: pays } = planOf(flags);
   const cells = [
     ["wrong steps", "caught in one unit", `in ${formatCount(count)} units`, "99.9 % sure after"],
@@ -84,23 +96,15 @@ function planLines(flags: PlanFlags): string[] {
       `${formatCount(row.unitsUntilSure)} ${row.unitsUntilSure === 1 ? "unit" : "units"}`,
     ]),
   ];
-  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  const table = cells.map((line) => line.map((cell, column) => cell.padStart(widths[column]!)).join("   "));
   return [
     `Each step is checked at ${formatShare(rate / PER_MILLION)} by ${verifiers} verifier${verifiers === 1 ? "" : "s"}: verification adds ${formatShare(overhead)} to the workers' steps.`,
     "",
-    ...table,
+    ...tableLines(cells, "   "),
     "",
-    stake === null
-      ? "Nothing is slashed, so a caught cheat only is not paid: no stake makes cheating lose."
-      : `A wrong step that gains ${gain} loses in the mean with a stake of ${stake} (slashed ${formatShare(slash / PER_MILLION)}, reward ${reward} forgone): set trust.stake to at least that.`,
-    forced === 0
-      ? "Without forced errors nothing but disputes finds a verifier that does not look."
-      : `With ${formatShare(forced / PER_MILLION)} planted errors, prize and fine ${prize}, a check that costs ${checkCost} ${pays ? "pays" : "does NOT pay: raise the prize or plant more"}.`,
+    stakeLine(flags, stake),
+    checkingLine(flags, pays),
   ];
 }
-
-const plain = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
 
 function planCommand(): Command {
   return new Command("plan")
@@ -122,7 +126,7 @@ function planCommand(): Command {
       const { rate, slash, forced, json, ...given } = flags;
       const shares = { rate: rate / PER_MILLION, slash: slash / PER_MILLION, forced: forced / PER_MILLION };
       const text = json
-        ? JSON.stringify({ ...shares, ...given, ...planOf(flags) }, plain, 2)
+        ? amountsJson({ ...shares, ...given, ...planOf(flags) })
         : planLines(flags).join("\n");
       process.stdout.write(`${text}\n`);
     });
