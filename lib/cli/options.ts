@@ -15,14 +15,6 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
-/** A number above 0 and at most 1. */
-export function share(text: string): number {
-  const value = Number(text);
-  if (!/^\d*\.?\d+$/.test(text) || !(value > 0) || value > 1)
-    throw new InvalidArgumentError("a number above 0 and at most 1 is allowed, as in 0.05.");
-  return value;
-}
-
 /** A share of one, such as 0.05, in parts per million: as finely as a run's terms have it. @param least of these parts. */
 export function sharePpm(least: number): (text: string) => number {
   return (text) => {

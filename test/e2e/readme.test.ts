@@ -121,6 +121,11 @@ test("the demo with cheaters finds one, and its ledger is verified, explained an
   assert.is(all.length, 5);
   // Fewer and shorter rounds, and more checks, so that the test takes seconds.
   const small = "--peers 4 --cheaters 1 --rounds 8 --inner-steps 4 --rate 0.5 --folder cheaters";
+  // The folder was used before: none of these is the run's ledger.
+  const peerFolder = join(folder, "cheaters/peers/peer-0");
+  await mkdir(peerFolder, { recursive: true });
+  for (let index = 0; index < 8; index++)
+    await writeFile(join(peerFolder, `ledger-${index}.sqlite`), "of another run");
   const text = await start(folder, `${demo.replace(/ --cheaters \d+/, "")} ${small}`).ended;
   assert.match(text, /peer-3 \(leaves out every second step from round 3 on\): found in round \d/);
   assert.match(text, /state digests {5}3 of 3 honest peers equal/);
@@ -128,11 +133,14 @@ test("the demo with cheaters finds one, and its ledger is verified, explained an
   const command = (line: string) =>
     start(folder, line.replace("$LEDGER", ledger).replace("config.json", "cheaters/config.json")).ended;
   assert.match(await command(verify), /records hold/);
-  assert.match(await command(reward), /\(ejected\)/);
+  const [, cheater] = /^(\w+) \(ejected\)/m.exec(await command(reward)) ?? [];
+  assert.ok(cheater, "the reward table names who was ejected");
   assert.match(await command(plan), /stake/);
   // A cheater that was found in its first round never counted; else the replay names it, and the round.
   const replayed = await command(replay).catch((error: Error) => error.message);
+  const found = `ERR_DIVERGED: round [3-8] of \\S+ is not what honest work gives: \\w+${cheater}: `;
   assert.match(replayed, /round 2 equal/);
+  assert.match(replayed, new RegExp(`all 8 rounds of \\S+ are what honest work gives|${found}`));
   await rm(folder, { recursive: true });
 });
 

@@ -1,5 +1,4 @@
 /** Verified runs as real processes: cheaters are found and ejected, honest peers are paid, whoever is lost or comes back. */
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -9,6 +8,7 @@ import { runRules } from "../../lib/ledger/rules/apply.js";
 import { conserved } from "../../lib/ledger/rules/digest.js";
 import type { LedgerState } from "../../lib/ledger/rules/state.js";
 import { accountOfPeerId } from "../../lib/ledger/sign.js";
+import { PeerFolder } from "../../lib/run/folder.js";
 import { type TestRun, withRun } from "./run.js";
 
 const verified = (changes: Record<string, unknown> = {}) => ({
@@ -22,10 +22,9 @@ const verified = (changes: Record<string, unknown> = {}) => ({
 
 /** The audited ledger of a peer's folder. */
 async function ledgerOf(run: TestRun, name: string): Promise<LedgerState> {
-  const folder = run.peerFolder(name);
-  const file = readdirSync(folder).find((one) => /^ledger-\w+\.sqlite$/.test(one));
-  assert.ok(file, `${name} keeps a ledger`);
-  const report = await withSource(join(folder, file), (source) => audit(source, { rules: runRules }));
+  const { runId } = await run.event("started", (event) => event.name === name);
+  const path = new PeerFolder(run.peerFolder(name)).ledger(runId);
+  const report = await withSource(path, (source) => audit(source, { rules: runRules }));
   assert.is(report.fault, null);
   assert.ok(conserved(report.state));
   return report.state;

@@ -2,18 +2,20 @@
 import { Command } from "commander";
 import { GradmeshError } from "../../base/errors.js";
 import { formatBytes, formatSeconds } from "../../base/format.js";
+import { PER_MILLION } from "../../ledger/rules/state.js";
 import { type CheatersOptions, runCheaters } from "../demo/cheaters.js";
 import type { CheaterReport, CheatersReport } from "../demo/cheaters-report.js";
 import { runDemo } from "../demo/demo.js";
 import type { DemoReport } from "../demo/report.js";
-import { deviceName, interruptSignal, share as shareOption, wholeNumber } from "../options.js";
+import { deviceName, interruptSignal, sharePpm, wholeNumber } from "../options.js";
 import { deviceMeaning } from "../peer-command.js";
 
 interface Flags {
   peers?: number;
   rounds?: number;
   cheaters: number;
-  rate: number;
+  /** In parts per million. */
+  rate?: number;
   innerSteps: number;
   data: string;
   seed: number;
@@ -96,13 +98,25 @@ const killRounds = (rounds: number) => ({
   rejoinRound: Math.max(2, Math.floor(rounds / 2)),
 });
 
-async function showCheaters(options: Omit<CheatersOptions, "signal">): Promise<void> {
-  const { peers, cheaters, folder, json } = options;
-  if (cheaters > peers - 2)
-    throw new GradmeshError(
-      "ERR_CONFIG",
+/** @throws ERR_CONFIG for an option that the demo asked for would not heed. */
+function checkFlags({ cheaters, rate, kill }: Flags, peers: number): void {
+  const refuse = (message: string): never => {
+    throw new GradmeshError("ERR_CONFIG", message);
+  };
+  if (cheaters === 0 && rate !== undefined)
+    refuse(
+      `--rate: ${rate / PER_MILLION}; nothing is checked without cheaters: add --cheaters, or leave --rate out`,
+    );
+  if (cheaters > 0 && !kill)
+    refuse("--no-kill: with --cheaters nobody is killed in any case; leave --no-kill out");
+  if (cheaters > 0 && cheaters > peers - 2)
+    refuse(
       `--cheaters: ${cheaters}; allowed with ${peers} peers: at most ${peers - 2}, so that an honest peer checks another`,
     );
+}
+
+async function showCheaters(options: Omit<CheatersOptions, "signal">): Promise<void> {
+  const { folder, json } = options;
   const report = await runCheaters({ ...options, signal: interruptSignal() });
   const lines = json
     ? [JSON.stringify({ type: "report", ...report })]
@@ -110,10 +124,13 @@ async function showCheaters(options: Omit<CheatersOptions, "signal">): Promise<v
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
+/** A run's own default (trust.rate). */
+const RATE_PPM = 50_000;
+
 export function demoCommand(): Command {
   return new Command("demo")
     .description(
-      "Trains a small GPT with several peers on this machine, kills one in the middle of an all-reduce, lets it come back, and checks that all end with the same bits.",
+      "Trains a small GPT with several peers on this machine and checks that all end with the same bits: one is killed in the middle of an all-reduce and comes back or, with --cheaters, some do not do their work and are found.",
     )
     .option("--peers <n>", "peer processes (default: 4; 6 with --cheaters)", wholeNumber(2, 16))
     .option("--rounds <n>", "outer steps (default: 24; 16 with --cheaters)", wholeNumber(4, 100_000))
@@ -123,24 +140,31 @@ export function demoCommand(): Command {
       wholeNumber(0, 8),
       0,
     )
-    .option("--rate <share>", "with --cheaters: share of inner steps that others replay", shareOption, 0.05)
+    .option(
+      "--rate <share>",
+      "with --cheaters: share of inner steps that others replay (default: 0.05)",
+      sharePpm(1),
+    )
     .option("--inner-steps <n>", "inner AdamW steps a round", wholeNumber(1, 100_000), 20)
     .option("--data <file>", "any UTF-8 text file", "moby-dick")
     .option("--seed <n>", "seed of the run", wholeNumber(0, 2 ** 32 - 1), 1)
     .option("--device <device>", deviceMeaning, deviceName, "cpu")
     .option("--folder <folder>", "where checkpoints and the report go (default: runs/demo-<time>)")
-    .option("--no-kill", "kill nobody")
+    .option("--no-kill", "without --cheaters: kill nobody")
     .option("--json", "events and the report as JSON lines")
     .action(async (flags: Flags) => {
       const folder = flags.folder ?? `runs/demo-${new Date().toISOString().replace(/\D/g, "").slice(0, 14)}`;
       const rounds = flags.rounds ?? (flags.cheaters > 0 ? 16 : 24);
+      const peers = flags.peers ?? (flags.cheaters > 0 ? 6 : 4);
+      checkFlags(flags, peers);
       if (flags.cheaters > 0) {
-        await showCheaters({ ...flags, rounds, peers: flags.peers ?? 6, folder, json: flags.json ?? false });
+        const rate = (flags.rate ?? RATE_PPM) / PER_MILLION;
+        await showCheaters({ ...flags, rounds, rate, peers, folder, json: flags.json ?? false });
         return;
       }
       const { killRound, rejoinRound } = killRounds(rounds);
       const report = await runDemo({
-        peers: flags.peers ?? 4,
+        peers,
         rounds,
         innerSteps: flags.innerSteps,
         data: flags.data,

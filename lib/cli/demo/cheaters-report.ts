@@ -1,15 +1,11 @@
 /** What a demo with cheaters came to: from the run's ledger, which anybody can audit, and from the peers' own clocks. */
-import { GradmeshError } from "../../base/errors.js";
 import type { ReplayReport } from "../../gym/audit.js";
-import { audit } from "../../ledger/audit.js";
 import type { Account } from "../../ledger/events.js";
-import { withSource } from "../../ledger/file.js";
-import { runRules } from "../../ledger/rules/apply.js";
 import type { Effect } from "../../ledger/rules/effect.js";
-import type { LedgerState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import type { CheatPlan } from "../../run/cheat.js";
 import type { TimedEvent } from "../../run/events.js";
+import { auditedFile } from "../ledger-source.js";
 import { type Outcome, ofType, outcomeOf, sum } from "./outcome.js";
 
 /** A cheater, and what became of it; null: it was not found before the run was over. Rounds count from 1. */
@@ -83,32 +79,36 @@ export interface CheatersInput {
 /** Effects of the events of a dispute. */
 const moveTypes: ReadonlySet<Effect["type"]> = new Set(["disputed", "moved", "settled"]);
 
-interface Happened extends Effect {
+/** An effect, and the number of the ledger's record that had it. */
+export interface Happened extends Effect {
   readonly record: number;
 }
 
 /** Audits the ledger. @throws ERR_LEDGER where it does not hold. */
 async function readLedger(path: string) {
   const happened: Happened[] = [];
-  const report = await withSource(path, (source) =>
-    audit<LedgerState, Effect>(source, {
-      rules: runRules,
-      onRecord: ({ seq }, effects) => happened.push(...effects.map((effect) => ({ ...effect, record: seq }))),
-    }),
+  const report = await auditedFile(path, ({ seq }, effects) =>
+    happened.push(...effects.map((effect) => ({ ...effect, record: seq }))),
   );
-  if (report.fault !== null) throw new GradmeshError("ERR_LEDGER", `${path}: ${report.fault.reason}`);
   return { happened, records: report.count };
 }
 
-function cheaterReport(
-  { events, names }: CheatersInput,
+/** @param happened in order. */
+export function cheaterReport(
+  { events, names }: Pick<CheatersInput, "events" | "names">,
   name: string,
   cheat: CheatPlan,
-  { happened }: Awaited<ReturnType<typeof readLedger>>,
+  happened: readonly Happened[],
 ): CheaterReport {
   const peer = [...names].find(([, known]) => known === name)?.[0];
   const account = peer === undefined ? "" : accountOfPeerId(peer);
-  const slashed = happened.find((one) => one.type === "slashed" && one.account === account);
+  // Fines are slashed too, without a dispute; so is the bond of an accuser who was wrong, in a dispute of another's work.
+  const accused = new Set(
+    happened.filter((one) => one.type === "disputed" && one.account === account).map((one) => one.dispute),
+  );
+  const slashed = happened.find(
+    (one) => one.type === "slashed" && one.account === account && accused.has(one.dispute),
+  );
   // The ledger's state forgets what is settled and paid; its records do not.
   const moves = happened.filter(({ type, dispute }) => moveTypes.has(type) && dispute === slashed?.dispute);
   const opened = moves.find(({ type }) => type === "disputed");
@@ -200,7 +200,7 @@ export async function makeCheatersReport(
     ...outcome,
     innerSteps,
     peers: names.size,
-    cheaters: [...cheats].map(([name, cheat]) => cheaterReport(input, name, cheat, ledger)),
+    cheaters: [...cheats].map(([name, cheat]) => cheaterReport(input, name, cheat, ledger.happened)),
     honest: honestReports(input, ledger),
     replay: replayOf(replayed, outcome.validationLoss.end),
     ledger: { path: ledgerPath, records: ledger.records, bytesPerRound: ledgerBytes / outcome.rounds },

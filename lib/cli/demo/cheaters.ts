@@ -1,9 +1,11 @@
 /** The demo of verified runs: some peers do not do their work, and are found, slashed and ejected; the others are paid. */
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replayRun } from "../../gym/audit.js";
 import type { CheatPlan } from "../../run/cheat.js";
 import { parseConfig } from "../../run/config.js";
+import { PeerFolder } from "../../run/folder.js";
+import { checkDevice } from "../../tensor/device.js";
 import { createProgress, progressMode, shortPeer } from "../progress.js";
 import { Swarm } from "../swarm.js";
 import { type CheatersReport, makeCheatersReport } from "./cheaters-report.js";
@@ -17,12 +19,14 @@ export interface CheatersOptions {
   rate: number;
   data: string;
   seed: number;
+  /** Of every peer's inner steps: "cpu", "cuda" or "cuda:<index>". */
+  device: string;
   folder: string;
   json: boolean;
   signal: AbortSignal;
 }
 
-/** So that rewards can be claimed before the demo is over. */
+/** So that rewards mature before the demo is over. */
 const LOCK_MS = 2000;
 
 /** The demo's GPT, DiLoCo whose contributions everybody sees, and verification. */
@@ -59,17 +63,14 @@ export function cheatPlans({ peers, cheaters, rounds }: CheatersOptions): Map<st
   );
 }
 
-async function ledgerOf(folder: string): Promise<string> {
-  const name = (await readdir(folder)).find((file) => /^ledger-\w+\.sqlite$/.test(file));
-  return join(folder, name ?? "ledger.sqlite");
-}
-
 /**
  * Runs it and writes its report to `<folder>/report.json`.
- * @throws ERR_INTERNAL when an honest peer fails, with its last words; as makeCheatersReport.
+ * @throws ERR_UNSUPPORTED for a device that this machine lacks; ERR_INTERNAL when an honest peer fails, with its last words; as
+ * makeCheatersReport.
  */
 export async function runCheaters(options: CheatersOptions): Promise<CheatersReport> {
-  const { folder, peers, json, innerSteps, rate } = options;
+  const { folder, peers, json, innerSteps, rate, device } = options;
+  checkDevice(device);
   await mkdir(folder, { recursive: true });
   const configPath = join(folder, "config.json");
   await writeFile(configPath, `${JSON.stringify(cheatersConfig(options), null, 2)}\n`);
@@ -84,22 +85,26 @@ export async function runCheaters(options: CheatersOptions): Promise<CheatersRep
   // Whoever is ejected ends with the reason.
   const swarm = new Swarm({ progress, expected: (name, { code }) => cheats.has(name) && code === 1 }, names);
   const folderOf = (name: string) => join(folder, "peers", name);
+  const own = (name: string) => ["--folder", folderOf(name), "--device", device];
+  let runId = "";
   const startedAt = Date.now();
   try {
-    swarm.launch("peer-0", ["run", configPath, "--folder", folderOf("peer-0")], (event) => {
+    swarm.launch("peer-0", ["run", configPath, ...own("peer-0")], (event) => {
+      if (event.type === "started") runId = event.runId;
       if (event.type !== "ticket") return;
       for (let index = 1; index < peers; index++) {
         const name = `peer-${index}`;
         const cheat = cheats.get(name);
         const lie = cheat === undefined ? [] : ["--cheat", `${cheat.kind}:${cheat.round}`];
-        swarm.launch(name, ["join", event.ticket, "--folder", folderOf(name), ...lie]);
+        swarm.launch(name, ["join", event.ticket, ...own(name), ...lie]);
       }
     });
     await swarm.finished(options.signal);
   } finally {
     progress.close();
   }
-  const ledgerPath = await ledgerOf(folderOf("peer-0"));
+  // A folder that was used before holds the ledgers of other runs too.
+  const ledgerPath = new PeerFolder(folderOf("peer-0")).ledger(runId);
   const { size } = await stat(ledgerPath);
   const seconds = (Date.now() - startedAt) / 1000;
   const config = parseConfig(cheatersConfig(options));
