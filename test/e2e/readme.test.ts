@@ -141,6 +141,10 @@ test("the demo with cheaters finds one, and its ledger is verified, explained an
   const found = `ERR_DIVERGED: round [3-8] of \\S+ is not what honest work gives: \\w+${cheater}: `;
   assert.match(replayed, /round 2 equal/);
   assert.match(replayed, new RegExp(`all 8 rounds of \\S+ are what honest work gives|${found}`));
+  const lines = (await command(`${replay} --rounds 1 --json`)).trim().split("\n");
+  const [round, report] = lines.map((line) => JSON.parse(line));
+  assert.equal([lines.length, round.type, round.round, round.difference], [2, "replayed", 1, null]);
+  assert.equal([report.type, report.closed, report.equal, report.state], ["report", 8, true, round.state]);
   await rm(folder, { recursive: true });
 });
 

@@ -28,6 +28,8 @@ export interface CheatersOptions {
 
 /** So that rewards mature before the demo is over. */
 const LOCK_MS = 2000;
+/** For each phase and move; a state is waited for a quarter of it. All peers share one machine, which may be slow. */
+const LIMIT_MS = 120_000;
 
 /** The demo's GPT, DiLoCo whose contributions everybody sees, and verification. */
 export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: CheatersOptions) {
@@ -44,7 +46,7 @@ export function cheatersConfig({ peers, rounds, innerSteps, rate, data, seed }: 
     },
     strategy: { name: "diloco", innerSteps, aggregate: { rule: "mean" } },
     network: { silenceLimitMs: 5000 },
-    trust: { verify: true, rate, lockMs: LOCK_MS },
+    trust: { verify: true, rate, limitMs: LIMIT_MS, moveLimitMs: LIMIT_MS, lockMs: LOCK_MS },
     checkpoint: { everyRounds: 0 },
   };
 }
