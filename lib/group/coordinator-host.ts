@@ -276,8 +276,14 @@ class Host implements CoordinatorHost {
     }
     session.admitted = true;
     this.#byPeer.set(peer, session);
-    this.#step({ type: "hello", peer, hello, fresh });
-    if (admission !== null) this.suspend(peer, admission.suspend);
+    // In one step: a view that it completed would be void at once.
+    this.#step({
+      type: "hello",
+      peer,
+      hello,
+      fresh,
+      ...(admission === null ? {} : { suspended: admission.suspend }),
+    });
   }
 
   /** What no correct peer says: an admitted one is gone for the run, a stranger never was there. */

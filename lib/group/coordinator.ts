@@ -54,6 +54,7 @@ function handle(turn: Turn, event: CoordinatorEvent): void {
   if (event.type === "hello") {
     seen(turn, peer);
     hear(turn, peer, event.hello, event.fresh);
+    if (event.suspended !== undefined) suspend(turn, peer, event.suspended);
   } else if (event.type === "closed") lose(turn, peer, event.reason);
   else if (event.type === "fault") refuse(turn, peer, event.code, event.reason);
   else if (event.type === "suspend") suspend(turn, peer, event.reason);

@@ -15,22 +15,25 @@ export function minorityOf(
   return { expected, others: new Map([...digests].filter(([, digest]) => digest !== expected)) };
 }
 
-/** Takes out a member with other bits: it is sent the state with the next view, or it was before and is refused. */
+/**
+ * Takes out a member with other bits: it is sent the state with the next view that it is in, or it was before and is refused.
+ * @param round whose work differs.
+ */
 export function settleDiverged(
   turn: Turn,
   peer: string,
-  { what, own, expected }: { what: string; own: string; expected: string },
+  { round, what, own, expected }: { round: number; what: string; own: string; expected: string },
 ): void {
-  const { diverged, record } = turn.state;
+  const { diverged } = turn.state;
   const there = turn.state.peers.get(peer);
   const again = diverged.has(peer);
   const reason = `${what}: it holds ${own}, more than half of the peers hold ${expected}`;
-  turn.actions.push({ type: "diverged", peer, round: record.round, own, expected, again, reason });
+  turn.actions.push({ type: "diverged", peer, round, own, expected, again, reason });
   if (again) {
     refuse(turn, peer, "ERR_DIVERGED", `${reason}; it was sent the state once, and its bits differ again`);
     return;
   }
-  diverged.set(peer, record.round);
+  diverged.set(peer, round);
   unseat(turn, peer, "lost", reason);
   if (there === undefined) return;
   there.round = -1;

@@ -235,7 +235,12 @@ export function settleApplying(turn: Turn, phase: Applying): void {
   }
   record(turn, { type: "state", round, stateDigest: split.expected });
   for (const [peer, own] of split.others)
-    settleDiverged(turn, peer, { what: `after round ${round - 1}`, own, expected: split.expected });
+    settleDiverged(turn, peer, {
+      round: round - 1,
+      what: `after round ${round - 1}`,
+      own,
+      expected: split.expected,
+    });
   tellCommit(turn, new Map([...phase.reports].map(([peer, report]) => [peer, report.metrics])));
   openRound(turn, `round ${round - 1} is done`);
 }

@@ -108,8 +108,8 @@ export interface CoordinatorState {
 }
 
 export type CoordinatorEvent =
-  /** `fresh`: the first hello of a connection; it replaces any older connection of the peer. */
-  | { type: "hello"; peer: string; hello: Omit<Hello, "secret">; fresh: boolean }
+  /** `fresh`: the first hello of a connection; it replaces any older one of the peer. `suspended`: why it is in no view yet. */
+  | { type: "hello"; peer: string; hello: Omit<Hello, "secret">; fresh: boolean; suspended?: string }
   | { type: "message"; peer: string; message: Exclude<PeerMessage, Hello> }
   /** The peer's connection is gone. */
   | { type: "closed"; peer: string; reason: string }
@@ -200,12 +200,21 @@ export function holdsState(state: CoordinatorState, peer: string): boolean {
 }
 
 /**
+ * Whether the peer waits for the end of a round in which it differed: in a verified run its work is on the ledger, and can't be
+ * done over from another state.
+ */
+export function sitsOut({ charter, record, diverged }: CoordinatorState, peer: string): boolean {
+  return charter.ledgerId !== null && diverged.get(peer) === record.round;
+}
+
+/**
  * Peers that may be in the next view, in rank order: by shard. One that asked to leave is among them while others are
  * there and nobody but leavers holds the state: it gives the state to them first.
  */
 export function candidates(state: CoordinatorState): string[] {
   const usable = [...state.peers].filter(
-    ([, peer]) => peer.ready && !peer.catching && !peer.resting && !peer.suspended,
+    ([name, peer]) =>
+      peer.ready && !peer.catching && !peer.resting && !peer.suspended && !sitsOut(state, name),
   );
   const ranked = (leaving: boolean) =>
     byRank(

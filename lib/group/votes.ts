@@ -12,6 +12,7 @@ import {
   type Running,
   record,
   send,
+  sitsOut,
   strike,
   type Turn,
 } from "./state.js";
@@ -114,7 +115,7 @@ function results(phase: Running): Map<string, string> {
 
 /**
  * Two members hold different results of one collective: the round runs again, and who differed from more than half of all
- * members is sent the state first; without such a majority the run ends.
+ * members is sent the state first, in a verified run with the next round; without such a majority the run ends.
  */
 function settleDifferent(turn: Turn, phase: Running): boolean {
   const held = results(phase);
@@ -128,8 +129,8 @@ function settleDifferent(turn: Turn, phase: Running): boolean {
     return true;
   }
   for (const [peer, own] of split.others)
-    settleDiverged(turn, peer, { what: `in round ${round}`, own, expected: split.expected });
-  const left = members.filter((peer) => turn.state.peers.has(peer));
+    settleDiverged(turn, peer, { round, what: `in round ${round}`, own, expected: split.expected });
+  const left = members.filter((peer) => turn.state.peers.has(peer) && !sitsOut(turn.state, peer));
   reopen(turn, left, reason, null);
   return true;
 }

@@ -183,6 +183,37 @@ test("a result that differs from most: its peer is sent the state, and the round
   assert.equal(machine.viewOf("C").sync, { source: "A", targets: ["C"] });
 });
 
+test("of a verified run: who differs in a round is out of it until its end, is sent the state then, and refused the next time", () => {
+  const charter = { ...charterOf({ peersMin: 3 }), ledgerId: "1".repeat(64) };
+  const machine = new Machine(charter);
+  for (const peer of ["A", "B", "C"]) machine.hello(peer);
+  const odd = () => {
+    const { epoch, round } = machine.view;
+    machine.done("A", "B");
+    machine.say("C", { type: "vote", epoch, round, outcome: "done", resultDigest: "odd" });
+  };
+  odd();
+  assert.is(machine.running(), "epoch 2 round 0: A B", "its work of the round is on the ledger already");
+  assert.is(machine.viewOf("A").sync, null);
+  // Neither a new connection nor a pause lets it in before the round is over.
+  machine.close("C");
+  machine.hello("C");
+  machine.close("A", "B");
+  assert.is(machine.state.phase.name, "gathering");
+  machine.hello("A");
+  machine.hello("B");
+  assert.is(machine.view.members.join(" "), "A");
+  machine.round();
+  assert.is(machine.running(), "epoch 5 round 1: A B C");
+  const { epoch, round } = machine.view;
+  assert.ok(machine.viewOf("C").sync?.targets.includes("C"));
+  for (const peer of ["B", "C"])
+    machine.say(peer, { type: "synced", epoch, round, stateDigest: stateOf(round) });
+  odd();
+  assert.match(machine.last("C", "refused").reason, /in round 1: it holds odd.*differ again/);
+  assert.is(machine.running(), "epoch 6 round 1: A B");
+});
+
 test("different results without a majority end the run, naming who has what", () => {
   const machine = started(["A", "B"]);
   machine.done("A");
@@ -215,6 +246,17 @@ test("different states without a majority end the run, naming who has what", () 
   machine.say("B", { type: "applied", round: 0, stateDigest: "odd", metrics: {} });
   assert.is(machine.last("A", "end").code, "ERR_DIVERGED");
   assert.match(machine.last("A", "end").reason, /after round 0 .* state-1 on A; odd on B/);
+});
+
+test("a peer that comes suspended is in no view, also where it would make one possible", () => {
+  const machine = new Machine(charterOf({ peersMin: 2 }));
+  machine.hello("A");
+  machine.hello("B", {}, true, "its stake is missing");
+  assert.is(machine.state.phase.name, "gathering");
+  assert.is(machine.view.epoch, 0, "no view was begun");
+  assert.match(machine.last("B", "wait").reason, /its stake is missing/);
+  machine.step({ type: "restore", peer: "B" });
+  assert.is(machine.running(), "epoch 1 round 0: A B");
 });
 
 test("a suspended peer is in no view until it is restored, and the round goes on without it", () => {

@@ -115,7 +115,7 @@ export class Machine {
     this.state = initialState(this.charter, replay(this.charter, this.facts), this.now);
   }
 
-  hello(peer: string, over: Partial<Hello> = {}, fresh = true): void {
+  hello(peer: string, over: Partial<Hello> = {}, fresh = true, suspended?: string): void {
     const { round } = this.state.record;
     const hello: Omit<Hello, "secret"> = {
       type: "hello",
@@ -131,7 +131,7 @@ export class Machine {
       applied: null,
       ...over,
     };
-    this.step({ type: "hello", peer, hello, fresh });
+    this.step({ type: "hello", peer, hello, fresh, ...(suspended === undefined ? {} : { suspended }) });
   }
 
   say(peer: string, message: Exclude<PeerMessage, Hello>): void {
