@@ -63,8 +63,8 @@ const crossRules: readonly CrossRule[] = [
   {
     keys: ["trust"],
     check: ({ trust: { verify, stake, grant, bond } }) =>
-      verify && grant > 0 && grant < stake + bond
-        ? `trust.grant: ${grant}; allowed: 0 (accounts are funded otherwise), or at least stake and bond, ${stake + bond}`
+      verify && grant < stake + bond
+        ? `trust.grant: ${grant}; allowed: at least stake and bond, ${stake + bond}`
         : null,
   },
   {

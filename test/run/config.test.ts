@@ -117,6 +117,8 @@ test("single mistakes", () => {
       /silenceLimitMs: 200000; allowed: at most network.operationLimitMs/,
     ],
     [{ network: { encryption: "off" } }, /encryption: "off"; allowed: "aes-256-gcm", "none"/],
+    [{ trust: { verify: true, grant: 0 } }, /trust.grant: 0; allowed: at least stake and bond, 1100$/],
+    [{ trust: { verify: true, grant: 1099 } }, /trust.grant: 1099; allowed: at least stake and bond, 1100$/],
     [{ innerSteps: 3 }, /did you mean "strategy.innerSteps"/],
     [
       { strategy: [{ name: "diloco" }, { name: "sparta", share: 2 }] },
@@ -132,6 +134,7 @@ test("single mistakes", () => {
     [{ xyzzy: 1 }, /xyzzy: unknown key; allowed: name,/],
   ];
   for (const [value, message] of cases) assert.match(problem(value), message);
+  parseConfig({ trust: { verify: false, grant: 0 } });
   const ring = { name: "diloco", collective: "ring", codec: "fp32" };
   const { strategy } = parseConfig({ strategy: [ring] });
   assert.equal([strategy].flat()[0], { ...[parseConfig({}).strategy].flat()[0], ...ring });
