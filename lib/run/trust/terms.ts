@@ -36,7 +36,8 @@ export function termsOf(
     stakeMin: BigInt(trust.stake),
     disputeBond: BigInt(trust.bond),
     sampleRate: ppm(trust.rate),
-    sampleFloor: Math.max(1, Math.floor(ppm(trust.rate) / 5)),
+    // Nothing checks an attestation yet, so that none lowers its author's rate of checks.
+    sampleFloor: ppm(trust.rate),
     verifiers: trust.verifiers,
     slashRate: ppm(trust.slash),
     challengerShare: CHALLENGER_SHARE,
