@@ -1,8 +1,9 @@
 /** The sequencer's side of the ledger protocol: takes events from peers, and sends each peer the records that it lacks. */
 import { type Clock, withLimit } from "../../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
+import type { SignedEvent } from "../../ledger/events.js";
 import { encodeHead } from "../../ledger/head.js";
-import type { Sequencer } from "../../ledger/ledger.js";
+import type { Receipt, Sequencer } from "../../ledger/ledger.js";
 import { decodeEvent } from "../../ledger/record.js";
 import type { Channel } from "../../peer/channel.js";
 import { parseMessage } from "../../peer/message.js";
@@ -44,10 +45,11 @@ export const ledgerServerLimits: LedgerServerLimits = {
 const PEERS_MAX = 4096;
 
 /** What is used of lib/ledger's sequencer, whatever its rules. */
-export type ServedLedger = Pick<
-  Sequencer<unknown, unknown>,
-  "ledgerId" | "head" | "count" | "submit" | "pages" | "onEffects"
->;
+export interface ServedLedger
+  extends Pick<Sequencer<unknown, unknown>, "ledgerId" | "head" | "count" | "pages" | "onEffects"> {
+  /** @param peerId who has sent it, which need not be its author. */
+  submit(signed: SignedEvent, peerId: string): Promise<Receipt>;
+}
 
 export interface LedgerServerOptions {
   readonly sequencer: ServedLedger;
@@ -252,7 +254,7 @@ export class LedgerServer {
   /** Never rejects: an answer that cannot be sent has a closing channel, which ends the session. */
   async #submit(session: Session, { id, event }: FollowerMessage & { type: "submit" }): Promise<void> {
     const { sequencer } = this.#options;
-    const answer = await this.#record(event).then(
+    const answer = await this.#record(event, session.channel.remote).then(
       ({ seq, head }): SequencerMessage => ({ type: "receipt", id, seq, head: encodeHead(head) }),
       (error): SequencerMessage => {
         const { code, message } = asGradmeshError(error);
@@ -266,8 +268,8 @@ export class LedgerServer {
     session.answered = Promise.withResolvers();
   }
 
-  async #record(event: Uint8Array) {
-    return this.#options.sequencer.submit(decodeEvent(event));
+  async #record(event: Uint8Array, peerId: string) {
+    return this.#options.sequencer.submit(decodeEvent(event), peerId);
   }
 
   /** Ends every session; the sequencer's file is its opener's affair. */

@@ -33,10 +33,11 @@ export function unitOf(
 }
 
 /** Its work is right as far as it was checked, and counts. */
-export const isAccepted = ({ status }: Unit): boolean => status === "pending" || status === "claimable";
+export const isAccepted = ({ status }: Pick<Unit, "status">): boolean =>
+  status === "pending" || status === "claimable";
 
 /** Its work will not count in the round, whatever else comes of it. */
-export const isOut = ({ status }: Unit): boolean =>
+export const isOut = ({ status }: Pick<Unit, "status">): boolean =>
   ["hard", "soft", "disputed", "settled", "expired", "left", "forced"].includes(status);
 
 const order: readonly RoundPhase[] = [

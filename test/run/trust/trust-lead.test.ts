@@ -1,98 +1,81 @@
-/** The submitter's side of a verified run: who is let in, who is kept out of views, and what it tells the ledger. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+/** The submitter's side of a verified run: who is kept out of views, and what it tells the ledger. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { systemClock } from "../../../lib/base/clock.js";
-import type { GradmeshError } from "../../../lib/base/errors.js";
-import type { CoordinatorHost } from "../../../lib/group/coordinator-host.js";
-import type { LedgerEvent } from "../../../lib/ledger/events.js";
-import { accountOfPeerId, signEvent, signerOf } from "../../../lib/ledger/sign.js";
+import { accountOfPeerId } from "../../../lib/ledger/sign.js";
 import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
-import type { RunEvent } from "../../../lib/run/events.js";
-import { peerCapabilities } from "../../../lib/run/trust/terms.js";
-import { foundLedger, TrustLead } from "../../../lib/run/trust/trust-lead.js";
-import { hashOf, terms } from "../../ledger/rules-world.js";
+import { hashOf } from "../../ledger/rules-world.js";
+import { accountOf, roundOf, settled, world } from "./lead-world.js";
 
-const entry = hashOf("the right bits");
-
-/** A lead with a coordinator that only notes what it is told. */
-async function world() {
-  const folder = mkdtempSync(join(tmpdir(), "gradmesh-lead-"));
-  const path = join(folder, "ledger.sqlite");
-  const identity = generateIdentity();
-  await foundLedger(path, identity, terms);
-  const events: RunEvent[] = [];
-  const told: string[] = [];
-  const open = () =>
-    TrustLead.open({
-      path,
-      identity,
-      clock: systemClock,
-      pool: 6000n,
-      grant: 2000n,
-      entryOf: async () => entry,
-      emit: (event) => void events.push(event),
-      onFailure: (error) => assert.unreachable(String(error)),
-    });
-  const lead = await open();
-  const state = {
-    record: { round: 0, commit: null, members: [], stateDigest: null },
-    phase: { name: "gathering" },
-  };
-  lead.bind({
-    state,
-    suspend: (peer: string, reason: string) => void told.push(`suspend ${peer}: ${reason}`),
-    restore: (peer: string) => void told.push(`restore ${peer}`),
-    expel: (peer: string, reason: string) => void told.push(`expel ${peer}: ${reason}`),
-  } as unknown as CoordinatorHost);
-  const nonces = new Map<string, bigint>();
-  const say = async (who: Identity, event: LedgerEvent) => {
-    const nonce = (nonces.get(who.peerId) ?? 0n) + 1n;
-    nonces.set(who.peerId, nonce);
-    return lead.served.submit(signEvent(signerOf(who), lead.sequencer.ledgerId, nonce, event));
-  };
-  const register = (who: Identity, digest = entry) =>
-    say(who, {
-      kind: "Registered",
-      capabilities: peerCapabilities,
-      commission: 0,
-      entry: digest,
-      name: "peer",
-    });
-  const account = (who: Identity) => lead.sequencer.state.accounts.get(accountOfPeerId(who.peerId));
-  const close = async () => {
-    await lead.close();
-    rmSync(folder, { recursive: true });
-  };
-  return { lead, identity, events, told, say, register, account, close };
-}
-
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
-
-test("who passes the entry check is registered and granted its first stake, once; who does not is refused with the cure", async () => {
-  const { lead, register, say, account, close } = await world();
-  const [good, bad] = [generateIdentity(), generateIdentity()];
-  const error = await register(bad, hashOf("other bits")).catch((caught: GradmeshError) => caught);
-  assert.match(
-    (error as GradmeshError).message,
-    /the entry check of .* computes other bits.*gradmesh doctor/s,
-  );
-  assert.is(account(bad), undefined);
-  await register(good);
-  await lead.ledger.until(() => (account(good)?.free === 2000n ? true : null), AbortSignal.timeout(5000));
-  await say(good, { kind: "Bonded", amount: 1000n });
-  await register(good);
+test("whoever has less than the stake at stake is in no view until it has bonded it, and the others go on", async () => {
+  const { lead, state, register, join, say, told, until, account, close } = await world();
+  const [able, poor] = [generateIdentity(), generateIdentity()];
+  assert.match(JSON.stringify(lead.admission(poor.peerId)), /suspend.*its stake is 0 units.*at least 1000/);
+  state.peers.set(poor.peerId, { suspended: true });
+  await register(poor);
+  await until(() => account(poor)?.free === 2000n);
   await settled();
-  assert.is(account(good)!.free + account(good)!.bonded, 2000n, "one grant");
+  assert.equal(told, [], "it has not bonded anything yet");
+  await say(poor, { kind: "Bonded", amount: 1000n });
+  await settled();
+  assert.equal(told.splice(0), [`restore ${poor.peerId}`]);
+  assert.is(lead.admission(poor.peerId), null);
+
+  await join(able);
+  state.peers.set(able.peerId, { suspended: false });
+  await say(poor, { kind: "UnbondRequested", amount: 1n });
+  await settled();
+  assert.is(told.length, 1, told.join());
+  assert.match(
+    told.splice(0)[0]!,
+    new RegExp(`suspend ${poor.peerId}: its stake is 999 units.*at least 1000`),
+  );
+  assert.match(JSON.stringify(lead.admission(poor.peerId)), /suspend.*its stake is 999/);
+  await say(poor, { kind: "Rebonded", amount: 1n });
+  await settled();
+  assert.equal(told, [`restore ${poor.peerId}`]);
+  await close();
+});
+
+test("a round that the ledger does not close the first time is closed without who has lost a dispute meanwhile", async () => {
+  const { lead, state, events, time, ledgerId, sign, join, say, until, close } = await world();
+  const [ada, bob] = [generateIdentity(), generateIdentity()];
+  await join(ada, bob);
+  time.now += 20;
+  const { opening, said } = roundOf(ledgerId, [ada, bob]);
+  await lead.ledger.submit(opening);
+  for (const { who, event } of said) await say(who, event);
+  assert.is(lead.sequencer.state.rounds.get(0)!.phase, "decided");
+  const contributors = [ada.peerId, bob.peerId];
+  Object.assign(state.record, {
+    round: 1,
+    commit: { round: 0, contributors, resultDigest: hashOf("result") },
+    stateDigest: hashOf("state"),
+  });
+  // The accusation is before the closing in the ledger's queue, and the time for Ada's answer is over by then.
+  time.step = 11;
+  const disputed = lead.sequencer.submit(
+    sign(bob, { kind: "DisputeOpened", round: 0, worker: accountOf(ada), transition: 1 }),
+  );
+  lead.onNotice({
+    kind: "commit",
+    epoch: 1,
+    round: 0,
+    contributors,
+    stateDigest: hashOf("state"),
+    metrics: [],
+  });
+  await disputed;
+  await until(() => lead.sequencer.state.rounds.get(0)?.phase === "closed");
+  assert.equal(lead.sequencer.state.rounds.get(0)!.closed!.aggregated, [accountOf(bob)]);
+  const warnings = events.flatMap((event) => (event.type === "warning" ? [event.reason] : []));
+  assert.match(warnings.join("\n"), /RoundClosed was refused.*settled.*of which 1 count by now/s);
   await close();
 });
 
 test("a peer whose bits differ again is ejected on the ledger with the evidence, expelled, and not let in again", async () => {
-  const { lead, register, account, told, close } = await world();
+  const { lead, join, account, told, close } = await world();
   const peer = generateIdentity();
-  await register(peer);
+  await join(peer);
   const found = { type: "diverged", peer: peer.peerId, round: 3, own: "odd", expected: "even" } as const;
   lead.onDiverged({ ...found, again: false, reason: "after round 3" });
   await settled();
@@ -107,17 +90,13 @@ test("a peer whose bits differ again is ejected on the ledger with the evidence,
 });
 
 test("a round is open: who is not in it waits, who is lost leaves it without blame, and comes back after it", async () => {
-  const { lead, identity, register, say, account, told, close } = await world();
+  const { lead, identity, join, account, told, close } = await world();
   const [ada, bob, late] = [generateIdentity(), generateIdentity(), generateIdentity()];
-  for (const peer of [ada, bob]) {
-    await register(peer);
-    await lead.ledger.until(() => (account(peer)?.free === 2000n ? true : null), AbortSignal.timeout(5000));
-    await say(peer, { kind: "Bonded", amount: 1000n });
-  }
+  await join(ada, bob);
   // The leader is lost, so that the sequencer opens the round without it.
-  const leads = (peer: Identity) => accountOfPeerId(peer.peerId) === lead.sequencer.state.leader;
+  const leads = (peer: Identity) => accountOf(peer) === lead.sequencer.state.leader;
   const [inside, outside] = leads(ada) ? [bob, ada] : [ada, bob];
-  const workers = [accountOfPeerId(inside.peerId)];
+  const workers = [accountOf(inside)];
   await lead.ledger.submit({ kind: "RoundSkipped", round: 0, workers, shards: "01" });
   assert.is(lead.admission(inside.peerId), null);
   assert.match(JSON.stringify(lead.admission(outside.peerId)), /suspend.*goes on without it/);

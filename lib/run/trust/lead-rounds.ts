@@ -1,0 +1,153 @@
+/** The submitter's part in the ledger's rounds, which are the coordinator's: it skips late leaders, and says who left and what closed. */
+import type { Clock } from "../../base/clock.js";
+import type { CoordinatorHost } from "../../group/coordinator-host.js";
+import type { EventBody, Hash } from "../../ledger/events.js";
+import type { Sequencer } from "../../ledger/ledger.js";
+import type { Effect } from "../../ledger/rules/effect.js";
+import { standing } from "../../ledger/rules/lookup.js";
+import { type LedgerState, POOL, type RoundState } from "../../ledger/rules/state.js";
+import { accountOfPeerId } from "../../ledger/sign.js";
+import type { OwnEvents } from "./own-events.js";
+import { isAccepted, isOut, leaderOf, roundOf, shardBytes } from "./standing.js";
+
+export interface LeadRoundsOptions {
+  readonly sequencer: Sequencer<LedgerState, Effect>;
+  readonly events: OwnEvents;
+  readonly clock: Clock;
+  /** Null before the run has one. */
+  coordinator(): Pick<CoordinatorHost, "state"> | null;
+  warn(reason: string): void;
+}
+
+export class LeadRounds {
+  readonly #options: LeadRoundsOptions;
+  /** Rounds and accounts that the ledger is being told have parted. */
+  readonly #leaving = new Set<string>();
+  /** The last round that the ledger is being told is closed, and the number of records when it was told that one is void. */
+  #closing = -1;
+  #voided = -1;
+  #applied: { readonly round: number; readonly parameters: Hash } | null = null;
+
+  constructor(options: LeadRoundsOptions) {
+    this.#options = options;
+  }
+
+  get #state(): LedgerState {
+    return this.#options.sequencer.state;
+  }
+
+  /** The round that is open, or null. */
+  get open(): RoundState | null {
+    const round = roundOf(this.#state, this.#state.nextRound - 1);
+    return round === null || round.phase === "closed" ? null : round;
+  }
+
+  /** What this peer was doing in a round before it was started again is lost: it has no salts and no states of it. */
+  leaveOwn(): void {
+    const { open } = this;
+    const { sequencer, events } = this.#options;
+    const { account } = sequencer;
+    const unit = open?.units.get(account);
+    if (open === null || unit === undefined || isOut(unit)) return;
+    events.append({ kind: "RoundLeft", round: open.round, account });
+  }
+
+  /** From time to time: what nobody else says. */
+  pass(): void {
+    const { clock, events } = this.#options;
+    const [next] = this.#state.timers;
+    if (next !== undefined && next.at <= clock.wall()) events.append({ kind: "Advanced" });
+    this.#skipLeader();
+    this.#closeRest();
+  }
+
+  /** Opens a round whose leader is lost to the run, or late, in its place. */
+  #skipLeader(): void {
+    const { clock, events } = this.#options;
+    const { record, phase } = this.#options.coordinator()?.state ?? {};
+    const { nextRound: round, leader, leaderSince, terms } = this.#state;
+    if (record === undefined || phase?.name !== "running" || record.round !== round) return;
+    if (leaderOf(this.#state, round) === null || leader === null) return;
+    const workers = record.members.map(accountOfPeerId);
+    const isLate = clock.wall() >= leaderSince + terms!.moveSpan;
+    if (!isLate && workers.includes(leader)) return;
+    const shards = shardBytes(record.members.map((member) => record.shards.get(member)!));
+    events.append({ kind: "RoundSkipped", round, workers, shards });
+  }
+
+  /** A round that is committed and that the ledger was not told of, or refused; one that everybody is out of: it is opened again. */
+  #closeRest(): void {
+    const { open } = this;
+    const { sequencer, events, coordinator } = this.#options;
+    const { record } = coordinator()?.state ?? {};
+    if (open === null || record === undefined) return;
+    const { round } = open;
+    const { commit, stateDigest } = record;
+    if (commit?.round === round && stateDigest !== null && open.phase === "decided")
+      this.close(round, commit.contributors, stateDigest);
+    const gone = [...open.units.values()].every(({ status }) => status === "left" || status === "expired");
+    if (!gone || commit?.round === round || this.#voided === sequencer.count) return;
+    this.#voided = sequencer.count;
+    const { parameters } = this.#state;
+    events.append({ kind: "RoundClosed", round, result: POOL, state: POOL, parameters, aggregated: [] });
+  }
+
+  /** This peer has applied a round: what the next one begins with. Called before it tells the coordinator. */
+  applied(round: number, parameters: Hash): void {
+    this.#applied = { round, parameters };
+  }
+
+  /** The coordinator's rounds and the ledger's are the same; what is committed is applied. */
+  close(round: number, contributors: readonly string[], state: Hash): void {
+    if (this.#closing === round) return;
+    this.#closing = round;
+    const { events, coordinator } = this.#options;
+    const result = coordinator()?.state.record.commit?.resultDigest ?? state;
+    const parameters = this.#applied?.round === round ? this.#applied.parameters : POOL;
+    events.append(
+      () => {
+        const aggregated = this.#aggregated(round, contributors);
+        return { kind: "RoundClosed", round, result, state, parameters, aggregated };
+      },
+      // What is recorded meanwhile, or a deadline that passes with it, can end a contributor's unit: it is tried again.
+      () => {
+        this.#closing = -1;
+      },
+    );
+  }
+
+  /** Of the contributors, those whose work counts by now. */
+  #aggregated(round: number, contributors: readonly string[]): EventBody<"RoundClosed">["aggregated"] {
+    const units = roundOf(this.#state, round)?.units;
+    const accounts = contributors.map(accountOfPeerId);
+    // Whose dispute was lost between the commit and this is in the aggregate, and can't be said to be.
+    const aggregated = accounts.filter((account) => {
+      const unit = units?.get(account);
+      return unit !== undefined && isAccepted({ status: standing(unit) });
+    });
+    if (aggregated.length < accounts.length)
+      this.#options.warn(
+        `round ${round + 1} was committed with work of ${accounts.length} peers, of which ${aggregated.length} count by now`,
+      );
+    return aggregated;
+  }
+
+  /** Workers that are no longer among the members have left the open round, without blame, unless they are accused. */
+  leave(members: readonly string[]): void {
+    const { open } = this;
+    if (open === null || members.length === 0) return;
+    const present = new Set(members.map(accountOfPeerId));
+    for (const [account, unit] of open.units) {
+      if (present.has(account) || open.left.has(account) || isOut(unit) || isAccepted(unit)) continue;
+      const name = `${open.round} ${account}`;
+      if (this.#leaving.has(name)) continue;
+      this.#leaving.add(name);
+      this.#options.events.append({ kind: "RoundLeft", round: open.round, account });
+    }
+  }
+
+  /** No round is open. */
+  over(): void {
+    this.#leaving.clear();
+  }
+}

@@ -1,0 +1,155 @@
+/** A lead of a verified run whose coordinator only notes what it is told, and peers that say things on its ledger. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { systemClock } from "../../../lib/base/clock.js";
+import type { CoordinatorHost } from "../../../lib/group/coordinator-host.js";
+import type { LedgerEvent } from "../../../lib/ledger/events.js";
+import { accountOfPeerId, signEvent, signerOf } from "../../../lib/ledger/sign.js";
+import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
+import type { RunEvent } from "../../../lib/run/events.js";
+import { peerCapabilities } from "../../../lib/run/trust/terms.js";
+import { foundLedger, TrustLead } from "../../../lib/run/trust/trust-lead.js";
+import { commitmentOf } from "../../../lib/verify/commitment.js";
+import { hashOf, opaque, shardsOf, terms } from "../../ledger/rules-world.js";
+
+export const entry = hashOf("the right bits");
+/** Nothing is checked, so that all that is revealed is accepted. */
+const genesis = { ...terms, sampleRate: 0, sampleFloor: 0 };
+
+/** A ledger whose time the test makes, and peers that say things on it. */
+export async function setting() {
+  const folder = mkdtempSync(join(tmpdir(), "gradmesh-lead-"));
+  const path = join(folder, "ledger.sqlite");
+  const identity = generateIdentity();
+  const time = { now: Date.now(), step: 0 };
+  const clock = {
+    ...systemClock,
+    wall: () => {
+      time.now += time.step;
+      return time.now;
+    },
+  };
+  const ledgerId = await foundLedger(path, identity, genesis);
+  const nonces = new Map<string, bigint>();
+  const sign = (who: Identity, event: LedgerEvent) => {
+    const nonce = (nonces.get(who.peerId) ?? 0n) + 1n;
+    nonces.set(who.peerId, nonce);
+    return signEvent(signerOf(who), ledgerId, nonce, event);
+  };
+  const remove = () => rmSync(folder, { recursive: true });
+  return { path, identity, time, clock, ledgerId, sign, remove };
+}
+
+export const registration = (digest = entry): LedgerEvent => ({
+  kind: "Registered",
+  capabilities: peerCapabilities,
+  commission: 0,
+  entry: digest,
+  name: "peer",
+});
+
+export const accountOf = (who: Identity) => accountOfPeerId(who.peerId);
+
+/** What a worker of round 0 says, without its salt. */
+const work = {
+  root: hashOf("root"),
+  before: hashOf("before"),
+  after: hashOf("after"),
+  ...opaque,
+  contribution: hashOf("contribution"),
+  salt: hashOf("salt"),
+};
+
+/** The events of a round of these workers, up to where each of them is accepted. */
+export function roundOf(ledgerId: string, workers: readonly Identity[]) {
+  const accounts = workers.map(accountOf);
+  const opening = { kind: "RoundSkipped", round: 0, workers: accounts, shards: shardsOf(accounts) } as const;
+  const committed = workers.map((who) => {
+    const commitment = commitmentOf({ ledgerId, round: 0, author: accountOf(who), ...work });
+    return { who, event: { kind: "WorkCommitted", round: 0, commitment } as const };
+  });
+  const revealed = workers.map((who) => ({
+    who,
+    event: { kind: "WorkRevealed", round: 0, ...work } as const,
+  }));
+  return { opening, said: [...committed, ...revealed] };
+}
+
+/** A lead with a coordinator that only notes what it is told. */
+export async function world(into?: Awaited<ReturnType<typeof setting>>) {
+  const place = into ?? (await setting());
+  const { path, identity, time, clock, ledgerId, sign } = place;
+  const events: RunEvent[] = [];
+  const told: string[] = [];
+  /** Accounts whose entry check has begun. */
+  const checked: string[] = [];
+  const lead = await TrustLead.open({
+    path,
+    identity,
+    clock,
+    pool: 6000n,
+    grant: 2000n,
+    entryOf: async (_ledgerId, account) => {
+      checked.push(account);
+      return entry;
+    },
+    emit: (event) => void events.push(event),
+    onFailure: (error) => assert.unreachable(String(error)),
+  });
+  const state = {
+    record: {
+      round: 0,
+      commit: null as null | { round: number; contributors: string[]; resultDigest: string },
+      members: [],
+      stateDigest: null as null | string,
+    },
+    phase: { name: "gathering" },
+    peers: new Map<string, { suspended: boolean }>(),
+  };
+  const mark = (peer: string, suspended: boolean) => {
+    if (state.peers.has(peer)) state.peers.set(peer, { suspended });
+  };
+  lead.bind({
+    state,
+    suspend: (peer: string, reason: string) => {
+      mark(peer, true);
+      told.push(`suspend ${peer}: ${reason}`);
+    },
+    restore: (peer: string) => {
+      mark(peer, false);
+      told.push(`restore ${peer}`);
+    },
+    expel: (peer: string, reason: string) => void told.push(`expel ${peer}: ${reason}`),
+  } as unknown as CoordinatorHost);
+  const say = (who: Identity, event: LedgerEvent, from = who) =>
+    lead.served.submit(sign(who, event), from.peerId);
+  const register = (who: Identity, digest = entry) => say(who, registration(digest));
+  const account = (who: Identity) => lead.sequencer.state.accounts.get(accountOf(who));
+  const until = (find: () => boolean) =>
+    lead.ledger.until(() => (find() ? true : null), AbortSignal.timeout(5000));
+  /** Registered, with its stake. */
+  const join = async (...peers: Identity[]) => {
+    for (const peer of peers) {
+      await register(peer);
+      await until(() => account(peer)?.free === 2000n);
+      await say(peer, { kind: "Bonded", amount: 1000n });
+    }
+  };
+  /** All that the account has or will have. */
+  const worth = (who: Identity) => {
+    const { free, bonded, unbonding } = account(who)!;
+    return free + bonded + unbonding.reduce((sum, { amount }) => sum + amount, 0n);
+  };
+  const close = async () => {
+    await lead.close();
+    place.remove();
+  };
+  return {
+    ...{ lead, identity, events, told, checked, state, time, ledgerId, place },
+    ...{ sign, say, register, join, account, worth, until, close },
+  };
+}
+
+export const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
