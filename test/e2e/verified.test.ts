@@ -1,5 +1,7 @@
 /** Verified runs as real processes: cheaters are found and ejected, honest peers are paid, whoever is lost or comes back. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { audit } from "../../lib/ledger/audit.js";
@@ -88,6 +90,37 @@ test("threat 17: who accuses falsely loses the bond; the accused wins, keeps its
     for (const name of names) assert.is(state.accounts.get(accountOf(run, name))!.bonded, 1000n, name);
     const last = run.events.findLast((event) => event.type === "round" && event.name === "first");
     assert.is(last?.type === "round" ? last.contributors.length : 0, 4, "all work at the end");
+  }));
+
+test("who has another result in a verified round is out of that round only; the second time it is ejected", () =>
+  withRun(verified({ rounds: 12, peersMin: 3 }), async (run) => {
+    const path = join(run.folder, "config.json");
+    const config = JSON.parse(readFileSync(path, "utf8"));
+    const odd = { folder: "/peers/third", rounds: [2, 6] };
+    config.trainer = {
+      module: fileURLToPath(new URL("./odd-vote-trainer.js", import.meta.url)),
+      options: { gpt: config.trainer.options, odd },
+    };
+    writeFileSync(path, JSON.stringify(config));
+    run.spare("third");
+    await run.startAll([["second"], ["third"]]);
+    const [first, second] = await run.digests(["first", "second"]);
+    assert.is(first, second);
+    assert.match(
+      (await run.exited("third")).signal ?? run.peer("third").stderr(),
+      /ERR_DIVERGED.*differ again/,
+    );
+    const synced = run.events.filter(({ type, name }) => type === "synced" && name === "third");
+    assert.equal(
+      synced.map((event) => event.type === "synced" && event.round),
+      [3],
+      "it is sent the state once, with the next round",
+    );
+    const members = run.events.flatMap((event) =>
+      event.type === "round" && event.name === "first" ? [event.contributors.length] : [],
+    );
+    assert.equal(members, [3, 3, 2, 3, 3, 3, 2, 2, 2, 2, 2, 2]);
+    assert.ok((await ledgerOf(run, "first")).accounts.get(accountOf(run, "third"))!.ejected);
   }));
 
 test("a peer that is killed in a verified round comes back, and the run goes on with it", () =>
