@@ -1,7 +1,7 @@
 /** Parsers of command-line values: each names the option, the value and what is allowed. */
 import { InvalidArgumentError } from "commander";
 import { GradmeshError } from "../base/errors.js";
-import { PER_MILLION } from "../ledger/rules/state.js";
+import { PER_MILLION } from "../ledger/draw.js";
 import { type CheatPlan, cheatKinds } from "../run/cheat.js";
 import type { FaultPlan } from "../run/fault.js";
 

@@ -4,7 +4,7 @@ import type { Account, Hash, LedgerRecord } from "./events.js";
 import { type Head, verifyHead } from "./head.js";
 import { locate } from "./locate.js";
 import { decodeRecord, EVENT_OFFSET, recordHash, ZERO_HASH } from "./record.js";
-import { Replica, type Rules } from "./replica.js";
+import { isRefusal, Replica, type Rules } from "./replica.js";
 import { KeyRing } from "./sign.js";
 import { SignatureChecker } from "./signatures.js";
 
@@ -47,7 +47,7 @@ export interface AuditReport<State> {
 export interface AuditOptions<State, Effect> {
   readonly rules: Rules<State, Effect>;
   readonly threads?: number;
-  /** What is known from elsewhere: the id from a ticket, a head from a receipt. */
+  /** What is known from elsewhere: the id from another peer's copy, a head from a receipt. */
   readonly ledgerId?: Hash;
   readonly known?: Pick<Head, "count" | "hash">;
   /** Called with each record that holds by chain and rules, and the state after it, which the next record changes. */
@@ -153,7 +153,7 @@ class AuditRun<State, Effect> {
     try {
       this.#replica.digest();
     } catch (error) {
-      if (!(error instanceof GradmeshError)) throw error;
+      if (!isRefusal(error)) throw error;
       return { seq: count - 1, reason: error.message };
     }
     const integrity = this.#source.integrity();
@@ -196,20 +196,21 @@ class AuditRun<State, Effect> {
   #takeRecord(bytes: Buffer): AuditFault | undefined {
     const seq = this.#replica.count;
     const hash = recordHash(bytes);
+    let record: LedgerRecord;
+    let effects: readonly Effect[];
     try {
       if (seq === 0 && hash !== this.#source.ledgerId)
         throw new GradmeshError(
           "ERR_LEDGER",
           `its hash is ${hash}, but the file is of ${this.#source.ledgerId}`,
         );
-      const record = decodeRecord(bytes);
-      const effects = this.#replica.apply(record, hash);
-      this.#options.onRecord?.(record, effects, this.#replica.state);
+      record = decodeRecord(bytes);
+      effects = this.#replica.apply(record, hash);
     } catch (error) {
-      // Any other is a defect of ours or of the listener's, and no fault of the ledger.
-      if (!(error instanceof GradmeshError)) throw error;
+      if (!isRefusal(error)) throw error;
       return this.#locate(seq, error.message);
     }
+    this.#options.onRecord?.(record, effects, this.#replica.state);
     if (this.#options.known?.count === seq + 1) this.#knownHash = hash;
     return this.#checkHeadAt(seq, hash);
   }

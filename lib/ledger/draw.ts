@@ -11,8 +11,9 @@ import { GradmeshError } from "../base/errors.js";
 import { domainDigest as digest } from "./domain-digest.js";
 import type { Account, Hash } from "./events.js";
 
-/** Rates are parts of this. */
-const PER_MILLION = 1_000_000n;
+/** Rates and shares are parts of this. */
+export const PER_MILLION = 1_000_000;
+const MILLION = BigInt(PER_MILLION);
 
 /** A transition of a worker's unit that a verifier has to check. */
 export interface Check {
@@ -65,7 +66,7 @@ export function drawSeed(beacon: Hash, salts: readonly Hash[]): Hash {
 
 /** Whether chance takes each transition of a worker's unit; four are drawn from each hash, 64 bits for each. */
 function takenTransitions(seed: Hash, worker: Account, transitions: number, ratePpm: number): number[] {
-  if (!Number.isInteger(ratePpm) || ratePpm < 0 || ratePpm > Number(PER_MILLION))
+  if (!Number.isInteger(ratePpm) || ratePpm < 0 || ratePpm > PER_MILLION)
     throw new GradmeshError(
       "ERR_INVALID_ARGUMENT",
       `the rate of checks of ${worker} is ${ratePpm}; allowed: an integer from 0 to ${PER_MILLION}`,
@@ -76,7 +77,7 @@ function takenTransitions(seed: Hash, worker: Account, transitions: number, rate
   for (let transition = 1; transition <= transitions; transition += 1) {
     const lane = (transition - 1) % 4;
     if (lane === 0) lots = digest("gradmesh-check", seed, worker, (transition - 1) / 4);
-    if ((lots.readBigUInt64LE(8 * lane) * PER_MILLION) >> 64n < rate) taken.push(transition);
+    if ((lots.readBigUInt64LE(8 * lane) * MILLION) >> 64n < rate) taken.push(transition);
   }
   return taken;
 }

@@ -4,7 +4,8 @@
  * slashed stake S and the unit's reward R; so honesty pays where pq (S + R) >= (1 - pq) g. What decides is in integers.
  */
 
-const PER_MILLION = 1_000_000;
+import { PER_MILLION } from "./draw.js";
+
 const SQUARE = BigInt(PER_MILLION) ** 2n;
 
 export interface CheatOdds {

@@ -20,7 +20,7 @@ export interface Rules<State, Effect> {
 }
 
 /** Whether it says why a record is not taken; after any other error the state may be half changed. */
-export function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): error is GradmeshError {
   return error instanceof GradmeshError && error.code === "ERR_LEDGER";
 }
 

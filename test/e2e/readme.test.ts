@@ -120,7 +120,7 @@ test("the demo with cheaters finds one, and its ledger is verified, explained an
   const [demo, verify, reward, plan, replay] = all as [string, string, string, string, string];
   assert.is(all.length, 5);
   // Fewer and shorter rounds, and more checks, so that the test takes seconds.
-  const small = "--peers 4 --cheaters 1 --rounds 8 --inner-steps 4 --rate 0.5 --folder cheaters";
+  const small = "--peers 4 --cheaters 1 --rounds 8 --inner-steps 4 --rate 0.95 --folder cheaters";
   // The folder was used before: none of these is the run's ledger.
   const peerFolder = join(folder, "cheaters/peers/peer-0");
   await mkdir(peerFolder, { recursive: true });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type PeerExit, type PeerProcess, startPeer } from "../../lib/cli/swarm.js";
 import type { TimedEvent } from "../../lib/run/events.js";
+import { PeerFolder } from "../../lib/run/folder.js";
 
 type EventOf<Type extends TimedEvent["type"]> = Extract<TimedEvent, { type: Type }>;
 
@@ -68,6 +69,12 @@ export class TestRun {
       JSON.stringify(tinyConfig(join(folder, "text.txt"), changes)),
     );
     return new TestRun(folder);
+  }
+
+  /** Of a peer that has started. */
+  async ledgerPath(name: string): Promise<string> {
+    const { runId } = await this.event("started", (event) => event.name === name);
+    return new PeerFolder(this.peerFolder(name)).ledger(runId);
   }
 
   peerFolder(name: string): string {

@@ -10,7 +10,6 @@ import { runRules } from "../../lib/ledger/rules/apply.js";
 import { conserved } from "../../lib/ledger/rules/digest.js";
 import type { LedgerState } from "../../lib/ledger/rules/state.js";
 import { accountOfPeerId } from "../../lib/ledger/sign.js";
-import { PeerFolder } from "../../lib/run/folder.js";
 import { type TestRun, withRun } from "./run.js";
 
 const verified = (changes: Record<string, unknown> = {}) => ({
@@ -24,9 +23,7 @@ const verified = (changes: Record<string, unknown> = {}) => ({
 
 /** The audited ledger of a peer's folder. */
 async function ledgerOf(run: TestRun, name: string): Promise<LedgerState> {
-  const { runId } = await run.event("started", (event) => event.name === name);
-  const path = new PeerFolder(run.peerFolder(name)).ledger(runId);
-  const report = await withSource(path, (source) => audit(source, { rules: runRules }));
+  const report = await withSource(await run.ledgerPath(name), (source) => audit(source, { rules: runRules }));
   assert.is(report.fault, null);
   assert.ok(conserved(report.state));
   return report.state;
@@ -47,7 +44,8 @@ const accountOf = (run: TestRun, name: string) => {
 };
 
 test("cheaters are found, slashed and ejected, the others end with the same bits and are paid", () =>
-  withRun(verified({ rounds: 10 }), async (run) => {
+  // Two wrong steps a round, each checked at 0.8: that none is found in nine rounds has a chance of 3e-13.
+  withRun(verified({ rounds: 10, trust: { verify: true, rate: 0.8, lockMs: 1000 } }), async (run) => {
     run.spare("skips");
     run.spare("copies");
     await run.startAll([["honest"], ["skips", "--cheat", "skip:2"], ["copies", "--cheat", "copy:3"]]);
@@ -75,22 +73,26 @@ test("cheaters are found, slashed and ejected, the others end with the same bits
   }));
 
 test("threat 17: who accuses falsely loses the bond; the accused wins, keeps its stake, and works on", () =>
-  withRun(verified({ rounds: 12, trust: { verify: true, rate: 1, lockMs: 1000 } }), async (run) => {
-    await run.startAll([["second"], ["third"], ["accuser", "--cheat", "accuse:3"]]);
-    const names = ["first", "second", "third", "accuser"];
-    const digests = await run.digests(names);
-    assert.is(new Set(digests).size, 1);
-    const state = await ledgerOf(run, "first");
-    const settled = run.events.filter((event) => event.type === "ledger" && event.what === "settled");
-    assert.ok(settled.length > 0, "it went to a dispute");
-    for (const event of settled)
-      assert.match(event.type === "ledger" ? event.reason : "", /the worker was right/);
-    const accuser = state.accounts.get(accountOf(run, "accuser"))!;
-    assert.ok(accuser.free < 1000n, `${accuser.free} free: the bonds are lost`);
-    for (const name of names) assert.is(state.accounts.get(accountOf(run, name))!.bonded, 1000n, name);
-    const last = run.events.findLast((event) => event.type === "round" && event.name === "first");
-    assert.is(last?.type === "round" ? last.contributors.length : 0, 4, "all work at the end");
-  }));
+  // It accuses the first step that it is drawn for in a round: with two verifiers of each of 15, none has a chance of 7e-8.
+  withRun(
+    verified({ rounds: 12, trust: { verify: true, rate: 1, verifiers: 2, lockMs: 1000 } }),
+    async (run) => {
+      await run.startAll([["second"], ["third"], ["accuser", "--cheat", "accuse:3"]]);
+      const names = ["first", "second", "third", "accuser"];
+      const digests = await run.digests(names);
+      assert.is(new Set(digests).size, 1);
+      const state = await ledgerOf(run, "first");
+      const settled = run.events.filter((event) => event.type === "ledger" && event.what === "settled");
+      assert.ok(settled.length > 0, "it went to a dispute");
+      for (const event of settled)
+        assert.match(event.type === "ledger" ? event.reason : "", /the worker was right/);
+      const accuser = state.accounts.get(accountOf(run, "accuser"))!;
+      assert.ok(accuser.free < 1000n, `${accuser.free} free: the bonds are lost`);
+      for (const name of names) assert.is(state.accounts.get(accountOf(run, name))!.bonded, 1000n, name);
+      const last = run.events.findLast((event) => event.type === "round" && event.name === "first");
+      assert.is(last?.type === "round" ? last.contributors.length : 0, 4, "all work at the end");
+    },
+  ));
 
 test("who has another result in a verified round is out of that round only; the second time it is ejected", () =>
   withRun(verified({ rounds: 12, peersMin: 3 }), async (run) => {

@@ -1,5 +1,5 @@
 /** Replaying verified runs of real peers from their ledgers alone: what honest work gives, cheaters found or not. */
-import { copyFile, readdir } from "node:fs/promises";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "uvu";
@@ -25,12 +25,6 @@ const verified = (rate: number, rounds: number) => ({
   network: { segmentElements: 256, silenceLimitMs: 5000, recoverLimitMs: 5000 },
   checkpoint: { everyRounds: 0 },
 });
-
-async function ledgerOf(run: TestRun, name: string): Promise<string> {
-  const file = (await readdir(run.peerFolder(name))).find((one) => /^ledger-.*\.sqlite$/.test(one));
-  assert.ok(file, `${name} keeps a ledger`);
-  return join(run.peerFolder(name), file);
-}
 
 const configOf = (run: TestRun) => loadConfig(join(run.folder, "config.json"));
 
@@ -67,7 +61,7 @@ async function rewritten(
   change: (closed: EventBody<"RoundClosed">) => Partial<EventBody<"RoundClosed">>,
 ): Promise<string> {
   const signer = signerOf(await loadIdentity(join(run.peerFolder("first"), "identity.key")));
-  const store = openStore(await ledgerOf(run, "first"), { readOnly: true });
+  const store = openStore(await run.ledgerPath("first"), { readOnly: true });
   const { ledgerId } = store;
   const records: Buffer[] = [];
   let previous = "0".repeat(64);
@@ -92,7 +86,7 @@ test("every round of an honest run is replayed to the same bits, from any peer's
     await run.startAll([["second"], ["third"]]);
     const [state] = await run.digests(["first", "second", "third"]);
     const config = await configOf(run);
-    const ledger = await ledgerOf(run, "first");
+    const ledger = await run.ledgerPath("first");
     const heard: number[] = [];
     const report = await replayRun({ ledger, config, onRound: ({ round }) => heard.push(round) });
     assert.equal(heard, [1, 2, 3]);
@@ -105,7 +99,7 @@ test("every round of an honest run is replayed to the same bits, from any peer's
     );
 
     // A peer that ends with the run may not have heard of its last round's close.
-    const part = await replayRun({ ledger: await ledgerOf(run, "second"), config, rounds: 2, threads: 1 });
+    const part = await replayRun({ ledger: await run.ledgerPath("second"), config, rounds: 2, threads: 1 });
     assert.is(part.rounds.length, 2);
     assert.equal(part.rounds.at(-1)?.state, report.rounds[1]?.state);
 
@@ -147,7 +141,7 @@ const cheated = (rate: number, body: (run: TestRun, cheater: string) => Promise<
 
 test("a cheater that was found is in no aggregate: what is left is honest work, bit for bit", () =>
   cheated(1, async (run, cheater) => {
-    const report = await replayRun({ ledger: await ledgerOf(run, "first"), config: await configOf(run) });
+    const report = await replayRun({ ledger: await run.ledgerPath("first"), config: await configOf(run) });
     assert.ok(report.equal, JSON.stringify(report.rounds.at(-1)));
     assert.equal(
       report.rounds.map(({ aggregated }) => aggregated),
@@ -161,7 +155,7 @@ test("a cheater that was found is in no aggregate: what is left is honest work, 
 
 test("a cheater that was not found is named with its round", () =>
   cheated(0.000_001, async (run, cheater) => {
-    const report = await replayRun({ ledger: await ledgerOf(run, "first"), config: await configOf(run) });
+    const report = await replayRun({ ledger: await run.ledgerPath("first"), config: await configOf(run) });
     assert.not.ok(report.equal);
     assert.equal(
       report.rounds.map(({ difference }) => difference?.of ?? null),
@@ -182,7 +176,7 @@ test("a peer of a real run that is killed and started again begins afresh, and i
     const { round: back, peer } = await run.event("round", isBack);
     await run.digests(["first", "second", "third"]);
     const report = await replayRun({
-      ledger: await ledgerOf(run, "first"),
+      ledger: await run.ledgerPath("first"),
       config: await configOf(run),
       rounds: back,
     });

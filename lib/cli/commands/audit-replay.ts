@@ -22,10 +22,11 @@ const leftOutWords = ({ worker, status, difference }: LeftOut) =>
 
 /** @param steps inner steps of a unit. */
 export function replayLine(round: RoundReplay, steps: number): string {
-  const { workers, aggregated, afresh, leftOut, state, difference } = round;
+  const { workers, aggregated, afresh, leftOut, voided, state, difference } = round;
   const who = aggregated === workers ? `${workers} workers` : `${aggregated} of ${workers} workers`;
   const notes = [
     ...leftOut.map(leftOutWords),
+    ...voided.map((unit) => `before it was opened again, ${leftOutWords(unit)}`),
     ...afresh.map((worker) => `${peerIdOfAccount(worker)} began with a fresh optimizer`),
   ];
   const what =

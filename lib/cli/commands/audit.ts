@@ -1,6 +1,7 @@
 /** gradmesh audit: replays a run (audit-replay.ts); and plan: what a rate of checks, a stake and a reward come to, before a run is founded on them. */
 import { Command, InvalidArgumentError } from "commander";
 import { formatCount, formatShare } from "../../base/format.js";
+import { PER_MILLION } from "../../ledger/draw.js";
 import {
   catchProbability,
   checkingPays,
@@ -8,7 +9,6 @@ import {
   verificationOverhead,
   wrongUntilCaught,
 } from "../../ledger/economics.js";
-import { PER_MILLION } from "../../ledger/rules/state.js";
 import { sharePpm, wholeNumber } from "../options.js";
 import { amountsJson, tableLines } from "../text.js";
 import { replayCommand } from "./audit-replay.js";

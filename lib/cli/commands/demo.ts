@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { GradmeshError } from "../../base/errors.js";
 import { formatBytes, formatSeconds } from "../../base/format.js";
-import { PER_MILLION } from "../../ledger/rules/state.js";
+import { PER_MILLION } from "../../ledger/draw.js";
 import { type CheatersOptions, runCheaters } from "../demo/cheaters.js";
 import type { CheaterReport, CheatersReport } from "../demo/cheaters-report.js";
 import { runDemo } from "../demo/demo.js";

@@ -2,13 +2,13 @@
  * What accepted work earns: a unit's part of the round's reward, locked for as long as the work can be disputed, then
  * claimable, with as many shares of the model. What is not earned stays in the pool, so rejecting others never pays.
  */
+import { PER_MILLION } from "../draw.js";
 import type { Effect } from "./effect.js";
 import { accountOf, checkRoom, place, refuse, standing, termsOf, unitsOf } from "./lookup.js";
 import type { Rule } from "./rule.js";
 import {
   type LedgerState,
   type Payout,
-  PER_MILLION,
   POOL,
   ROUNDS_KEPT,
   type RoundState,

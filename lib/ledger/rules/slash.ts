@@ -1,8 +1,9 @@
 /** Who can work, and what can be taken from whom: fines of one account, slashes of all the stake behind a node. */
+import { PER_MILLION } from "../draw.js";
 import type { Account } from "../events.js";
 import type { Effect } from "./effect.js";
 import { accountOf, hasCapability, lesser, termsOf } from "./lookup.js";
-import { type AccountState, type LedgerState, PER_MILLION } from "./state.js";
+import type { AccountState, LedgerState } from "./state.js";
 
 const MILLION = BigInt(PER_MILLION);
 

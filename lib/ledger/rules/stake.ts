@@ -1,17 +1,11 @@
 /** The rules of accounts: deposits, registration, stakes and delegations, their way back, attestations. */
+import { PER_MILLION } from "../draw.js";
 import type { Account } from "../events.js";
 import { capabilityBits } from "../events.js";
 import { accountOf, checkRoom, hasCapability, lesser, refuse, registered, termsOf } from "./lookup.js";
 import type { Rule } from "./rule.js";
 import { review } from "./slash.js";
-import {
-  type AccountState,
-  DELEGATIONS_MAX,
-  type LedgerState,
-  PER_MILLION,
-  POOL,
-  UNBONDINGS_MAX,
-} from "./state.js";
+import { type AccountState, DELEGATIONS_MAX, type LedgerState, POOL, UNBONDINGS_MAX } from "./state.js";
 
 const DEPOSITED_MAX = 2n ** 63n - 1n;
 const CAPABILITIES_MAX = Object.values(capabilityBits).reduce((all, bit) => all | bit, 0);

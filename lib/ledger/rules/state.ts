@@ -5,8 +5,6 @@
 import type { Check } from "../draw.js";
 import type { Account, EventBody, Hash } from "../events.js";
 
-/** Rates are parts of this. */
-export const PER_MILLION = 1_000_000;
 /** The pool, as the account of a deposit. */
 export const POOL: Account = "0".repeat(64);
 /** Bounds of what is kept; an event that would pass one is refused. */

@@ -1,10 +1,12 @@
 /** The rule of the first event: which terms a run can have, above all that stakes stay bound for as long as they may be slashed. */
+
 import { levelsOf } from "../../verify/merkle.js";
+import { PER_MILLION } from "../draw.js";
 import type { EventBody } from "../events.js";
 import { eventKinds } from "../events.js";
 import { accountOf, refuse } from "./lookup.js";
 import type { Rule } from "./rule.js";
-import { type LedgerState, PER_MILLION, type Terms, TRACE_LEAVES_MAX } from "./state.js";
+import { type LedgerState, type Terms, TRACE_LEAVES_MAX } from "./state.js";
 
 /** Referees that are drawn one after the other while each is silent; then the submitter is. */
 export const REFEREES_MAX = 3;

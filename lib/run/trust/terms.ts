@@ -1,10 +1,10 @@
 /** What a run's ledger is founded on, from the run's config. */
+
+import { PER_MILLION } from "../../ledger/draw.js";
 import { capabilityBits, type EventBody, type Hash } from "../../ledger/events.js";
 import { POOL } from "../../ledger/rules/state.js";
 import { createStrategies, roundSteps } from "../../strategy/registry.js";
 import type { RunConfig } from "../config.js";
-
-const PER_MILLION = 1_000_000;
 
 /** A challenger gets half of what a proven offender loses: the most the ledger allows (who is slashed never gains). */
 const CHALLENGER_SHARE = PER_MILLION / 2;
