@@ -60,7 +60,12 @@ export interface RunHistory {
   readonly rounds: readonly LedgerRound[];
 }
 
-function revealedOf({ worker, revealed }: Unit, { checks }: RoundState, steps: number): RevealedUnit | null {
+/** @param steps of a unit, H. */
+export function revealedOf(
+  { worker, revealed }: Unit,
+  { checks }: RoundState,
+  steps: number,
+): RevealedUnit | null {
   if (revealed === null) return null;
   const { root, before, after, contribution } = revealed;
   const said = new Map([

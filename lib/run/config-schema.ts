@@ -102,7 +102,12 @@ const trust = z.strictObject({
     ),
   rate: rate(0.000_001, 0.05, "share of all inner steps that a verifier replays, as in 0.05 for 5 %"),
   verifiers: integer(1, 8, 1, "verifiers of each step that is checked, drawn by stake"),
-  stake: units(1000, "units that a peer must have at stake before its contributions count"),
+  stake: integer(
+    1,
+    Number.MAX_SAFE_INTEGER,
+    1000,
+    "units that a peer must have at stake before its contributions count",
+  ),
   grant: units(
     2000,
     "units that the run gives a peer that passes the entry check, to be staked and for bonds",

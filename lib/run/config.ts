@@ -62,6 +62,11 @@ const crossRules: readonly CrossRule[] = [
   },
   {
     keys: ["trust"],
+    check: ({ trust: { verify, stake, bond } }) =>
+      verify && bond > stake ? `trust.bond: ${bond}; allowed: at most trust.stake, ${stake}` : null,
+  },
+  {
+    keys: ["trust"],
     check: ({ trust: { verify, stake, grant, bond } }) =>
       verify && grant < stake + bond
         ? `trust.grant: ${grant}; allowed: at least stake and bond, ${stake + bond}`

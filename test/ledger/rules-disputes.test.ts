@@ -53,6 +53,11 @@ test("threat 17, false accusation: the accuser loses its bond, and the honest wo
   world.playDispute(id, operators, 0, 0);
   assert.is(world.worth(eve), before.eve - 100n);
   assert.is(world.worth(ada), before.ada + 50n);
+  const paid = world.effects.filter(({ type, account }) => type === "paid" && account === ada);
+  assert.equal(
+    paid.map(({ amount, other, dispute, reason }) => [amount, other, dispute, reason]),
+    [[50n, eve, id, `was accused wrongly by ${eve}`]],
+  );
   assert.equal(
     [world.unit(ada).status, world.own(ada).pledged, world.own(ada).bonded],
     ["pending", 0n, 1000n],
@@ -71,6 +76,11 @@ test("a hard verdict alone takes nothing from the worker: who does not go to a d
   world.wait(terms.moveSpan);
   assert.is(world.unit(ada).status, "pending");
   assert.ok(world.worth(ada) >= before.ada + 600n);
+  const amends = world.effects.filter(({ type, reason }) => type === "paid" && /wrongly/.test(reason ?? ""));
+  assert.equal(
+    amends.map(({ account, amount }) => [account, amount]),
+    Array(4).fill([ada, 50n]),
+  );
   const after = [bob, eve].map((one) => world.worth(one));
   const lost = before.all.reduce((sum, worth, place) => sum + worth - after[place]!, 0n);
   assert.is(lost, 400n, "a bond for each of the four accusations");

@@ -117,6 +117,8 @@ test("single mistakes", () => {
       /silenceLimitMs: 200000; allowed: at most network.operationLimitMs/,
     ],
     [{ network: { encryption: "off" } }, /encryption: "off"; allowed: "aes-256-gcm", "none"/],
+    [{ trust: { verify: true, stake: 50 } }, /trust.bond: 100; allowed: at most trust.stake, 50$/],
+    [{ trust: { verify: true, stake: 0 } }, /trust.stake: 0; allowed: /],
     [{ trust: { verify: true, grant: 0 } }, /trust.grant: 0; allowed: at least stake and bond, 1100$/],
     [{ trust: { verify: true, grant: 1099 } }, /trust.grant: 1099; allowed: at least stake and bond, 1100$/],
     [{ innerSteps: 3 }, /did you mean "strategy.innerSteps"/],

@@ -1,5 +1,5 @@
 /** gradmesh audit: replays a run (audit-replay.ts); and plan: what a rate of checks, a stake and a reward come to, before a run is founded on them. */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { formatCount, formatShare } from "../../base/format.js";
 import { PER_MILLION } from "../../ledger/draw.js";
 import {
@@ -52,6 +52,8 @@ function stakeOf({ rate: ratePpm, gain, reward, slash: slashPpm }: PlanFlags): b
 function stakeLine({ gain, reward, slash }: PlanFlags, stake: bigint | null): string {
   if (stake === null)
     return "Nothing is slashed, so a caught cheat only is not paid, and that is too little: no stake makes cheating lose.";
+  if (stake === 0n && reward === 0n)
+    return `A wrong step that gains ${gain} does not pay whatever the stake: every wrong step is found, or none gains anything.`;
   if (stake === 0n)
     return `A wrong step that gains ${gain} does not pay whatever the stake: the reward forgone, ${reward}, is enough.`;
   return `A wrong step that gains ${gain} loses in the mean with a stake of ${stake} (slashed ${formatShare(slash / PER_MILLION)}, reward ${reward} forgone): set trust.stake to at least that.`;
@@ -106,6 +108,10 @@ function planLines(flags: PlanFlags): string[] {
   ];
 }
 
+/** An option of 0 units by default, which commander could not print as it is. */
+const amount = (flags: string, meaning: string) =>
+  new Option(flags, meaning).argParser(units).default(0n, "0");
+
 function planCommand(): Command {
   return new Command("plan")
     .description(
@@ -114,13 +120,13 @@ function planCommand(): Command {
     .requiredOption("--rate <share>", "part of all steps that are checked, as in 0.05", sharePpm(1))
     .requiredOption("--gain <units>", "what one wrong step saves or gains whoever takes it", units)
     .requiredOption("--steps <count>", "inner steps of a unit (of a round)", wholeNumber(1, 1_000_000))
-    .option("--reward <units>", "what an accepted unit pays", units, 0n)
+    .addOption(amount("--reward <units>", "what an accepted unit pays"))
     .option("--slash <share>", "part of a proven offender's stake that is slashed", sharePpm(0), PER_MILLION)
     .option("--verifiers <count>", "verifiers of each checked step", wholeNumber(1, 255), 1)
     .option("--units <count>", "units to give the chance of being caught for", wholeNumber(1, 1_000_000), 100)
     .option("--forced <share>", "part of the checks that are of planted errors", sharePpm(0), 0)
-    .option("--prize <units>", "for finding a planted error; missing it costs as much", units, 0n)
-    .option("--check-cost <units>", "what one check costs a verifier", units, 0n)
+    .addOption(amount("--prize <units>", "for finding a planted error; missing it costs as much"))
+    .addOption(amount("--check-cost <units>", "what one check costs a verifier"))
     .option("--json", "the same as JSON")
     .action((flags: PlanFlags & { json?: boolean }) => {
       const { rate, slash, forced, json, ...given } = flags;

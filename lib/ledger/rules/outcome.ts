@@ -2,7 +2,7 @@
 import type { Effect } from "./effect.js";
 import { accountOf, disputedUnit, standing } from "./lookup.js";
 import { forgo, mature, rejectSoft } from "./rewards.js";
-import { distribute, forfeit, slash, takeStake } from "./slash.js";
+import { compensate, distribute, slash, takeStake } from "./slash.js";
 import type { Dispute, LedgerState, RoundState, Unit } from "./state.js";
 
 function placeOf(state: LedgerState, dispute: Dispute): { round: RoundState; unit: Unit } {
@@ -76,8 +76,6 @@ export function challengerLoses(
   close(state, dispute, "worker", unit);
   const lost = held + takeStake(state, challenger, challengerPledge, now);
   dispute.held = 0n;
-  accountOf(state, worker).free += lost / 2n;
-  forfeit(state, lost - lost / 2n, challenger);
   effects.push(settledEffect(dispute, reason, now));
   effects.push({
     type: "slashed",
@@ -87,6 +85,8 @@ export function challengerLoses(
     dispute: dispute.id,
     reason: `accused ${worker} wrongly`,
   });
+  const about = { time: now, round: dispute.round, dispute: dispute.id };
+  compensate(state, worker, challenger, lost, about, effects);
   mature(state, round, unit, now, effects);
 }
 

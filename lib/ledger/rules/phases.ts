@@ -4,7 +4,7 @@ import type { Account } from "../events.js";
 import type { Effect } from "./effect.js";
 import { hasCapability, isAnswered, place, stakeOf, standing, termsOf, transitionsOf } from "./lookup.js";
 import { accept, forgo, rejectSoft } from "./rewards.js";
-import { fine, forfeit, lateFee, withholdingFine } from "./slash.js";
+import { compensate, fine, forfeit, lateFee, withholdingFine } from "./slash.js";
 import type { CheckState, LedgerState, RoundPhase, RoundState, Unit } from "./state.js";
 import { setTimer } from "./time.js";
 
@@ -123,8 +123,7 @@ export function endContest(state: LedgerState, round: RoundState, now: number, e
   for (const unit of round.units.values()) {
     if (standing(unit) !== "hard") continue;
     for (const accusation of accusersOf(round, unit))
-      if (!isAnswered(state, round.round, accusation))
-        payAccusation(state, unit, accusation.verifier, now, effects);
+      if (!isAnswered(state, round.round, accusation)) payAccusation(state, round, accusation, now, effects);
     decideUnit(state, round, unit, now, effects);
   }
   for (const planted of round.forced) {
@@ -137,19 +136,17 @@ export function endContest(state: LedgerState, round: RoundState, now: number, e
   }
 }
 
-/** What a false accusation costs, of which the accused gets half, and the pool the rest. */
+/** What an accusation without a dispute costs: as much as one that is lost. */
 function payAccusation(
   state: LedgerState,
-  { worker }: Unit,
-  accuser: Account,
+  { round }: RoundState,
+  { worker, verifier }: CheckState,
   now: number,
   effects: Effect[],
 ): void {
   const { disputeBond } = termsOf(state);
-  const taken = fine(state, accuser, disputeBond, `accused ${worker} and opened no dispute`, now, effects);
-  const own = state.accounts.get(worker)!;
-  own.free += taken / 2n;
-  forfeit(state, taken - taken / 2n, accuser);
+  const taken = fine(state, verifier, disputeBond, `accused ${worker} and opened no dispute`, now, effects);
+  compensate(state, worker, verifier, taken, { time: now, round }, effects);
 }
 
 /** The phase's deadline: who is silent loses its part in it. */

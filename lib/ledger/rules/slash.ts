@@ -107,6 +107,22 @@ export function fine(
   return taken;
 }
 
+/** What a false accuser has lost: half is the accused's, for its trouble, and the rest is forfeited. */
+export function compensate(
+  state: LedgerState,
+  accused: Account,
+  accuser: Account,
+  lost: bigint,
+  about: Pick<Effect, "time" | "round" | "dispute">,
+  effects: Effect[],
+): void {
+  const amount = lost / 2n;
+  accountOf(state, accused).free += amount;
+  forfeit(state, lost - amount, accuser);
+  const reason = `was accused wrongly by ${accuser}`;
+  if (amount > 0n) effects.push({ type: "paid", ...about, account: accused, other: accuser, amount, reason });
+}
+
 /** What a slash took: of the offender's own, and of those who had delegated to it. */
 export interface Slashed {
   readonly own: bigint;

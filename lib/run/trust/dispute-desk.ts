@@ -1,6 +1,7 @@
 /**
  * A peer's part in disputes, whichever side it is on: it accuses whom it found wrong, defends its own work, and rules where it
- * is the referee (rulings.ts). It acts on what the ledger says, so it goes on wherever a restart cut it off.
+ * is the referee (rulings.ts). It acts on what the ledger says, as far as it still has what a move takes: states, accusations and
+ * salts are in memory, so a process that was started again can rule, and defend nothing.
  */
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import type { Account, LedgerEvent } from "../../ledger/events.js";
