@@ -172,7 +172,10 @@ class AuditRun<State, Effect> {
 
   /** Hash and time of the last of the first so many records. */
   #end(count: number): { hash: Hash; time: number } {
-    if (count === this.#replica.count) return this.#replica;
+    if (count === this.#replica.count) {
+      const { hash, time } = this.#replica;
+      return { hash, time };
+    }
     if (count === 0) return { hash: ZERO_HASH, time: 0 };
     for (const [bytes] of this.#source.pages(count - 1, count))
       return { hash: recordHash(bytes!), time: decodeRecord(bytes!).time };

@@ -95,6 +95,17 @@ test("an untouched ledger holds", () => {
   assert.is(whole.fault, null);
   assert.is(whole.count, 31);
   assert.is(whole.head?.hash, whole.hash);
+  assert.equal(Object.keys(whole).sort(), [
+    "count",
+    "fault",
+    "hash",
+    "head",
+    "ledgerId",
+    "sequencer",
+    "state",
+    "stateDigest",
+    "time",
+  ]);
   assert.is(whole.sequencer, signer.account);
   assert.is(whole.state.nonces.get(authors[0]!.account), 10n);
 });

@@ -2,6 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { capabilityBits, type LedgerEvent } from "../../lib/ledger/events.js";
+import { isAnswered } from "../../lib/ledger/rules/lookup.js";
 import { DISPUTES_OPEN_MAX, type Dispute, POOL } from "../../lib/ledger/rules/state.js";
 import { treeOf } from "../../lib/verify/merkle.js";
 import { hashOf, node, terms, World } from "./rules-world.js";
@@ -98,6 +99,50 @@ test("a dispute in time excuses those who accused the same transition", () => {
   assert.is(world.unit(ada).status, "settled");
 });
 
+test("threat 16, a friend's dispute: who disputes a wrong step in order to lose shields it from nobody", () => {
+  const { world, ada, bob, eve } = three({ verifiers: 2 });
+  const friend = world.join("friend");
+  world.open([ada, bob, eve]);
+  world.commitAll();
+  world.revealAll();
+  const lost = world.dispute(friend, ada, 3);
+  world.judge((worker, transition) => (worker === ada && transition === 3 ? 2 : 0));
+  for (const verifier of [bob, eve])
+    assert.not.ok(isAnswered(world.state, 0, { worker: ada, transition: 3, verifier }), "its own is due");
+  const id = world.dispute(bob, ada, 3);
+  assert.ok(isAnswered(world.state, 0, { worker: ada, transition: 3, verifier: bob }));
+  world.playDispute(lost, operators, 7, 0);
+  assert.is(world.unit(ada).status, "disputed", "one of two is lost");
+  world.playDispute(id, operators, 7, 1);
+  assert.is(world.unit(ada).status, "settled");
+  assert.is(world.own(ada).locked, 0n);
+  for (const verifier of [bob, eve])
+    assert.ok(isAnswered(world.state, 0, { worker: ada, transition: 3, verifier }), "it is settled");
+  const worth = world.worth(eve);
+  world.wait(terms.moveSpan);
+  assert.is(world.worth(eve), worth);
+});
+
+test("what answers an accusation is of its own round, and about work", () => {
+  const { world, ada, bob, eve } = three({ verifiers: 1 });
+  world.play([ada, bob, eve]);
+  const dispute = { round: 0, worker: ada, challenger: bob, transition: 2, outcome: "challenger" } as const;
+  const answers = (changes: Partial<Dispute>) => {
+    world.state.disputes.clear();
+    world.state.disputes.set(0, { ...dispute, ...changes } as Dispute);
+    return isAnswered(world.state, 0, { worker: ada, transition: 2, verifier: bob });
+  };
+  assert.ok(answers({}));
+  assert.ok(answers({ challenger: eve }));
+  assert.ok(answers({ transition: 1, outcome: null }), "each has one dispute about a unit at a time");
+  assert.not.ok(answers({ round: 1 }));
+  assert.not.ok(answers({ worker: eve }));
+  assert.not.ok(answers({ transition: 0 }), "the aggregate is not the unit");
+  assert.not.ok(answers({ challenger: eve, transition: 1 }));
+  for (const outcome of [null, "worker", "void"] as const)
+    assert.not.ok(answers({ challenger: eve, outcome }));
+});
+
 test("a dispute about one transition excuses nobody who accused another, but for its own challenger", () => {
   const world = new World({ verifiers: 1 });
   const [ada, bob, eve] = [world.join("ada"), world.watch("bob"), world.watch("eve")];
@@ -118,6 +163,18 @@ test("a dispute about one transition excuses nobody who accused another, but for
   const after = [bob, eve].map((one) => world.worth(one));
   assert.is(after[0]! - before[0]!, -100n * BigInt(byBob.length));
   assert.ok(after[1]! >= before[1]!, `${after[1]} of ${before[1]}`);
+});
+
+test("disputes about a void round's work are forgotten with it: they answer nothing in the round opened again", () => {
+  const { world, ada, eve } = three();
+  world.play([ada]);
+  const id = world.dispute(eve, ada, 1);
+  world.playDispute(id, operators, 7, 0);
+  assert.is(world.state.disputes.get(id)!.outcome, "worker");
+  world.do(world.submitter, { kind: "RoundLeft", round: 0, account: ada });
+  world.close([]);
+  assert.is(world.state.nextRound, 0);
+  assert.is(world.state.disputes.size, 0);
 });
 
 test("a lock that ends in a dispute waits for it", () => {

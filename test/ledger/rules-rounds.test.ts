@@ -335,6 +335,25 @@ test("a round that is opened again has its own deadlines, not those of the void 
   }
 });
 
+test("nor has it the end of the void one's contest", () => {
+  const { world, ada } = two();
+  world.watch("eve");
+  world.play([ada]);
+  const { contestEnd } = world.round;
+  world.do(world.submitter, { kind: "RoundLeft", round: 0, account: ada });
+  world.close([]);
+  assert.is(world.state.nextRound, 0);
+  world.now += 5;
+  world.play([ada], () => 2);
+  assert.is(world.round.contestEnd, contestEnd + 5);
+  world.now = contestEnd;
+  world.do(world.submitter, { kind: "Advanced" });
+  assert.is(world.unit(ada).status, "hard", "accusers still have their time");
+  world.now = world.round.contestEnd;
+  world.do(world.submitter, { kind: "Advanced" });
+  assert.is(world.unit(ada).status, "pending");
+});
+
 test("time passes as well in many records as in one", () => {
   const run = (pieces: number) => {
     const { world, ada, bob } = two();

@@ -20,7 +20,7 @@ export interface Planted {
   readonly salt: Hash;
 }
 
-/** domainDigest of "gradmesh-forced" and ledger id ‖ round u32 ‖ author ‖ worker ‖ transition u32 ‖ salt): of ForcedErrorCommitted. */
+/** domainDigest of "gradmesh-forced" and ledger id ‖ round u32 ‖ author ‖ worker ‖ transition u32 ‖ salt: of ForcedErrorCommitted. */
 export function forcedCommitmentOf({ ledgerId, round, author, worker, transition, salt }: Planted): Hash {
   return digest("gradmesh-forced", ledgerId, round, author, worker, transition, salt);
 }

@@ -112,8 +112,8 @@ export function disputedUnit(
 }
 
 /**
- * Whether an accuser need open no dispute: somebody has disputed that transition, or it itself, who has one dispute about a
- * unit at a time, another one.
+ * Whether an accuser need open no dispute: it has one about the unit, as each may have one at a time, or another has won one
+ * about that transition. One that another only opened does not count: a friend of the worker's could open it to lose it.
  */
 export function isAnswered(
   state: Pick<LedgerState, "disputes">,
@@ -125,7 +125,8 @@ export function isAnswered(
       dispute.round === round &&
       dispute.worker === worker &&
       dispute.transition !== 0 &&
-      (dispute.transition === transition || dispute.challenger === verifier),
+      (dispute.challenger === verifier ||
+        (dispute.transition === transition && dispute.outcome === "challenger")),
   );
 }
 

@@ -124,10 +124,15 @@ export function forget(state: LedgerState, now: number): void {
     if (round.round >= state.nextRound - ROUNDS_KEPT) return;
     if (round.phase !== "closed" || round.contestEnd > now) continue;
     if (!unitsOf(round).every((unit) => isFinal(unit, now))) continue;
-    for (const dispute of state.disputes.values())
-      if (dispute.round === round.round) state.disputes.delete(dispute.id);
-    state.rounds.delete(round.round);
+    dropRound(state, round.round);
   }
+}
+
+/** Forgets the round, and the disputes about it. */
+export function dropRound(state: LedgerState, round: number): void {
+  for (const dispute of state.disputes.values())
+    if (dispute.round === round) state.disputes.delete(dispute.id);
+  state.rounds.delete(round);
 }
 
 export const rewardClaimed: Rule<"RewardClaimed"> = (state, { amount }, { author, now }) => {

@@ -6,7 +6,7 @@ import type { Effect } from "./effect.js";
 import { aggregateInput } from "./hashes.js";
 import { accountOf, lesser, newUnit, refuse, registered, roundOf, standing, termsOf } from "./lookup.js";
 import { advance, enter } from "./phases.js";
-import { forget, forgo, lockUnit } from "./rewards.js";
+import { dropRound, forget, forgo, lockUnit } from "./rewards.js";
 import type { Rule } from "./rule.js";
 import { chooseLeader, fine, forfeit, lateFee, review } from "./slash.js";
 import { type LedgerState, type Payout, POOL, type RoundState, type Unit, type UnitStatus } from "./state.js";
@@ -215,8 +215,8 @@ export const roundClosed: Rule<"RoundClosed"> = (state, body, { author, now }) =
     round.phase = "closed";
     round.closed = { result, state: digest, aggregated };
     if (isEmpty) {
-      // It is opened again, under a new beacon.
-      state.rounds.delete(round.round);
+      // It is opened again, under a new beacon; disputes about work that is gone, all over by now, mean nothing then.
+      dropRound(state, round.round);
       state.nextRound = round.round;
     } else {
       closeAggregate(state, round, result, now);

@@ -11,7 +11,7 @@ import { type LedgerState, type Terms, TRACE_LEAVES_MAX } from "./state.js";
 /** Referees that are drawn one after the other while each is silent; then the submitter is. */
 export const REFEREES_MAX = 3;
 const SPAN_MAX = 2n ** 42n;
-/** Each is drawn by chance by every peer, so this bounds how long a draw takes: about a second for a million. */
+/** Each is drawn by chance by every peer, so this bounds how long a draw takes: of a million, about half a second for each worker. */
 const UNIT_STEPS_MAX = 2 ** 20;
 
 /** Moves of the longest dispute about a unit of so many inner steps, after its opening, silent referees included. */

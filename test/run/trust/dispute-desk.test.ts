@@ -61,11 +61,15 @@ test("what is disputed by another, or no longer accused, is left alone", async (
     assert.equal(await submittedIn("closed", status), []);
 });
 
-test("another's dispute about the same transition is enough; one about another transition is not", async () => {
-  const other = (transition: number) => submittedIn("decided", "hard", { challenger: worker, transition });
-  assert.equal(await other(1), []);
-  assert.equal(await other(2), [{ kind: "DisputeOpened", round, worker, transition: 1 }]);
-  assert.equal(await submittedIn("decided", "hard", { challenger: account, transition: 2 }), []);
+test("a dispute that another opened, or has lost, is not enough; one that another has won is", async () => {
+  const opened = [{ kind: "DisputeOpened", round, worker, transition: 1 }];
+  const other = (changes: Partial<Dispute>) =>
+    submittedIn("decided", "hard", { challenger: worker, transition: 1, ...changes });
+  assert.equal(await other({}), opened);
+  assert.equal(await other({ outcome: "worker" }), opened);
+  assert.equal(await other({ outcome: "challenger" }), []);
+  assert.equal(await other({ outcome: "challenger", transition: 2 }), opened);
+  assert.equal(await other({ challenger: account, transition: 2 }), []);
 });
 
 test.run();
