@@ -214,6 +214,17 @@ test("of a verified run: who differs in a round is out of it until its end, is s
   assert.is(machine.running(), "epoch 6 round 1: A B");
 });
 
+test("of a verified run: whose state differs after a round works in the next one, with the others' state", () => {
+  const charter = { ...charterOf({ peersMin: 3 }), ledgerId: "1".repeat(64) };
+  const machine = new Machine(charter);
+  for (const peer of ["A", "B", "C"]) machine.hello(peer);
+  machine.done("A", "B", "C");
+  machine.apply("A", "B");
+  machine.say("C", { type: "applied", round: 0, stateDigest: "odd", metrics: {} });
+  assert.is(machine.running(), "epoch 2 round 1: A B C", "the round in which it differed is over");
+  assert.ok(machine.viewOf("C").sync?.targets.includes("C"));
+});
+
 test("different results without a majority end the run, naming who has what", () => {
   const machine = started(["A", "B"]);
   machine.done("A");
