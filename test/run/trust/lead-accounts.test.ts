@@ -8,10 +8,10 @@ import { runRules } from "../../../lib/ledger/rules/apply.js";
 import { signerOf } from "../../../lib/ledger/sign.js";
 import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
 import { hashOf } from "../../ledger/rules-world.js";
-import { accountOf, registration, roundOf, setting, settled, world } from "./lead-world.js";
+import { accountOf, registration, roundOf, setting, world } from "./lead-world.js";
 
 test("who passes the entry check is registered and granted its first stake, once; who does not is refused with the cure", async () => {
-  const { lead, register, say, account, close } = await world();
+  const { lead, register, say, account, fence, close } = await world();
   const [good, bad] = [generateIdentity(), generateIdentity()];
   const error = await register(bad, hashOf("other bits")).catch((caught: GradmeshError) => caught);
   assert.match(
@@ -23,27 +23,27 @@ test("who passes the entry check is registered and granted its first stake, once
   await lead.ledger.until(() => (account(good)?.free === 2000n ? true : null), AbortSignal.timeout(5000));
   await say(good, { kind: "Bonded", amount: 1000n });
   await register(good);
-  await settled();
+  await fence();
   assert.is(account(good)!.free + account(good)!.bonded, 2000n, "one grant");
   await close();
 });
 
 test("whoever registers is granted its stake once, however often and wherever its units are, also after a restart", async () => {
   const first = await world();
-  const { lead, register, say, account, worth, place } = first;
+  const { lead, register, say, account, worth, fence, place } = first;
   const peer = generateIdentity();
   await Promise.all(Array.from({ length: 10 }, () => register(peer)));
-  await settled();
+  await fence();
   assert.is(account(peer)!.free, 2000n, "one grant for ten registrations");
   await say(peer, { kind: "Bonded", amount: 2000n });
   await say(peer, { kind: "UnbondRequested", amount: 2000n });
   await register(peer);
-  await settled();
+  await fence();
   assert.is(worth(peer), 2000n, "what unbonds is its own still");
   await lead.close();
   const second = await world(place);
   await second.register(peer);
-  await settled();
+  await second.fence();
   assert.is(second.worth(peer), 2000n, "a restarted lead knows whom it has granted");
   await second.close();
 });

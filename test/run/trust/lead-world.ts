@@ -19,7 +19,7 @@ export const entry = hashOf("the right bits");
 const genesis = { ...terms, sampleRate: 0, sampleFloor: 0 };
 
 /** A ledger whose time the test makes, and peers that say things on it. */
-export async function setting() {
+export async function setting(changes: Partial<typeof terms> = {}) {
   const folder = mkdtempSync(join(tmpdir(), "gradmesh-lead-"));
   const path = join(folder, "ledger.sqlite");
   const identity = generateIdentity();
@@ -31,7 +31,7 @@ export async function setting() {
       return time.now;
     },
   };
-  const ledgerId = await foundLedger(path, identity, genesis);
+  const ledgerId = await foundLedger(path, identity, { ...genesis, ...changes });
   const nonces = new Map<string, bigint>();
   const sign = (who: Identity, event: LedgerEvent) => {
     const nonce = (nonces.get(who.peerId) ?? 0n) + 1n;
@@ -122,6 +122,7 @@ export async function world(into?: Awaited<ReturnType<typeof setting>>) {
       told.push(`restore ${peer}`);
     },
     expel: (peer: string, reason: string) => void told.push(`expel ${peer}: ${reason}`),
+    end: (reason: string, code: string) => void told.push(`end ${code}: ${reason}`),
   } as unknown as CoordinatorHost);
   const say = (who: Identity, event: LedgerEvent, from = who) =>
     lead.served.submit(sign(who, event), from.peerId);
@@ -142,14 +143,27 @@ export async function world(into?: Awaited<ReturnType<typeof setting>>) {
     const { free, bonded, unbonding } = account(who)!;
     return free + bonded + unbonding.reduce((sum, { amount }) => sum + amount, 0n);
   };
+  /** All that the lead does about what is recorded by now is done: what it owes to whoever comes later is, too. */
+  const fence = async () => {
+    const last = generateIdentity();
+    await register(last);
+    await until(() => account(last)?.free === 2000n);
+  };
   const close = async () => {
     await lead.close();
     place.remove();
   };
   return {
     ...{ lead, identity, events, told, checked, state, time, ledgerId, place },
-    ...{ sign, say, register, join, account, worth, until, close },
+    ...{ sign, say, register, join, account, worth, until, fence, close },
   };
 }
 
-export const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+/** Resolves once it is so, which no record may tell; fails after five seconds. */
+export async function eventually(isSo: () => boolean): Promise<void> {
+  const end = performance.now() + 5000;
+  while (!isSo()) {
+    assert.ok(performance.now() < end, `it did not come to be so: ${isSo}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

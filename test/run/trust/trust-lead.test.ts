@@ -4,26 +4,27 @@ import * as assert from "uvu/assert";
 import { accountOfPeerId } from "../../../lib/ledger/sign.js";
 import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
 import { hashOf } from "../../ledger/rules-world.js";
-import { accountOf, roundOf, settled, world } from "./lead-world.js";
+import { accountOf, eventually, roundOf, world } from "./lead-world.js";
 
 test("whoever has less than the stake at stake is in no view until it has bonded it, and the others go on", async () => {
-  const { lead, state, register, join, say, told, until, account, close } = await world();
+  const { lead, state, register, join, say, told, until, account, fence, close } = await world();
   const [able, poor] = [generateIdentity(), generateIdentity()];
   assert.match(JSON.stringify(lead.admission(poor.peerId)), /suspend.*its stake is 0 units.*at least 1000/);
   state.peers.set(poor.peerId, { suspended: true });
   await register(poor);
   await until(() => account(poor)?.free === 2000n);
-  await settled();
+  await fence();
   assert.equal(told, [], "it has not bonded anything yet");
   await say(poor, { kind: "Bonded", amount: 1000n });
-  await settled();
+  await eventually(() => told.length > 0);
   assert.equal(told.splice(0), [`restore ${poor.peerId}`]);
   assert.is(lead.admission(poor.peerId), null);
 
   await join(able);
   state.peers.set(able.peerId, { suspended: false });
   await say(poor, { kind: "UnbondRequested", amount: 1n });
-  await settled();
+  await eventually(() => told.length > 0);
+  await fence();
   assert.is(told.length, 1, told.join());
   assert.match(
     told.splice(0)[0]!,
@@ -31,7 +32,7 @@ test("whoever has less than the stake at stake is in no view until it has bonded
   );
   assert.match(JSON.stringify(lead.admission(poor.peerId)), /suspend.*its stake is 999/);
   await say(poor, { kind: "Rebonded", amount: 1n });
-  await settled();
+  await eventually(() => told.length > 0);
   assert.equal(told, [`restore ${poor.peerId}`]);
   await close();
 });
@@ -73,17 +74,17 @@ test("a round that the ledger does not close the first time is closed without wh
 });
 
 test("a peer whose bits differ again is ejected on the ledger with the evidence, expelled, and not let in again", async () => {
-  const { lead, join, account, told, close } = await world();
+  const { lead, join, account, told, fence, close } = await world();
   const peer = generateIdentity();
   await join(peer);
   const found = { type: "diverged", peer: peer.peerId, round: 3, own: "odd", expected: "even" } as const;
   lead.onDiverged({ ...found, again: false, reason: "after round 3" });
-  await settled();
+  await fence();
   assert.not(account(peer)!.ejected, "it is sent the state first");
   assert.is(lead.admission(peer.peerId), null);
   lead.onDiverged({ ...found, again: true, reason: "after round 4: it holds odd, more than half hold even" });
   await lead.ledger.until(() => (account(peer)?.ejected ? true : null), AbortSignal.timeout(5000));
-  await settled();
+  await eventually(() => told.length > 0);
   assert.match(told.join("\n"), new RegExp(`expel ${peer.peerId}: .*holds odd`));
   assert.match(JSON.stringify(lead.admission(peer.peerId)), /refuse.*ejected/);
   await close();
@@ -107,8 +108,7 @@ test("a round is open: who is not in it waits, who is lost leaves it without bla
   await lead.ledger.until((state) => (state.nextRound === 0 ? true : null), AbortSignal.timeout(5000));
   assert.is(unit(), undefined, "everybody is out of the round: it is opened again");
   assert.is(account(inside)!.bonded, 1000n);
-  await settled();
-  assert.ok(told.some((line) => line.startsWith(`restore ${outside.peerId}`)));
+  await eventually(() => told.some((line) => line.startsWith(`restore ${outside.peerId}`)));
   assert.is(lead.admission(inside.peerId), null);
   await close();
 });
