@@ -59,6 +59,8 @@ export interface CoordinatorHost {
   restore(peer: string): void;
   /** The peer is out of the run, for the reason. */
   expel(peer: string, reason: string): void;
+  /** The run cannot go on: it ends with this for everybody. */
+  end(reason: string, code: ErrorCode): void;
   /** Stops deciding and closes every channel; the run itself can go on under a new host. */
   close(): Promise<void>;
 }
@@ -155,6 +157,10 @@ class Host implements CoordinatorHost {
   expel(peer: string, reason: string): void {
     const session = this.#byPeer.get(peer);
     if (session !== undefined) this.#fault(session, "ERR_REFUSED", reason);
+  }
+
+  end(reason: string, code: ErrorCode): void {
+    this.#step({ type: "end", reason, code });
   }
 
   #send(session: Session | undefined, message: CoordinatorMessage): void {

@@ -18,6 +18,7 @@ import {
   activeMembers,
   type CoordinatorEvent,
   type CoordinatorState,
+  endRun,
   lose,
   refuse,
   strike,
@@ -48,6 +49,10 @@ export function coordinate(state: CoordinatorState, event: CoordinatorEvent, now
 function handle(turn: Turn, event: CoordinatorEvent): void {
   if (event.type === "tick") {
     tick(turn);
+    return;
+  }
+  if (event.type === "end") {
+    if (turn.state.record.ended === null) endRun(turn, event.reason, event.code);
     return;
   }
   const { peer } = event;

@@ -118,6 +118,8 @@ export type CoordinatorEvent =
   | { type: "restore"; peer: string }
   /** The peer said what no correct peer says. */
   | { type: "fault"; peer: string; code: ErrorCode; reason: string }
+  /** Whoever leads the run has found that it cannot go on. */
+  | { type: "end"; code: ErrorCode; reason: string }
   | { type: "tick" };
 
 /** In their order: records must be durable before anything else of the same list is carried out. */

@@ -15,6 +15,7 @@ import { OperationNumbers } from "./operations.js";
 import type { Replica } from "./replica.js";
 import { RoundReduce } from "./round-reduce.js";
 import { StateTransfer } from "./state-transfer.js";
+import { emptyResult } from "./trust/standing.js";
 import type { TrustPeer } from "./trust/trust-peer.js";
 
 /** What the current round has cost so far. */
@@ -90,7 +91,8 @@ export class Exchange {
    * @throws what this peer cannot go on from: its trainer failed, or what it would send is not finite.
    */
   async run(view: LiveView): Promise<void> {
-    const { replica, self } = this.#options;
+    const { replica, member, self } = this.#options;
+    const { epoch, round } = view;
     if (view.signal.aborted) return;
     if (this.#account.round !== view.round) {
       await this.carryOver(view);
@@ -105,22 +107,36 @@ export class Exchange {
         `this peer is at round ${replica.standing.round}, and the view of epoch ${view.epoch} is of round ${view.round}`,
       );
     if (view.sync?.source === self) await this.#sendState(view);
-    if (!(await this.#agree(view, (trust) => trust.rounds.open(view)))) return;
-    await this.#train(view);
-    if (!(await this.#agree(view, (trust) => trust.rounds.clear(view, replica)))) return;
-    if (!view.signal.aborted) await this.#exchange(view);
+    const counts = await this.#work(view);
+    if (view.signal.aborted) return;
+    if (counts) await this.#exchange(view);
+    else member.vote({ epoch, round, outcome: "done", resultDigest: emptyResult(round) });
   }
 
-  /** A part of a verified round; false where the view became void meanwhile. Of other runs there is nothing to agree on. */
-  async #agree(view: LiveView, part: (trust: TrustPeer) => Promise<void>): Promise<boolean> {
-    const { trust } = this.#options;
-    if (trust === null) return true;
-    try {
-      await part(trust);
-    } catch (error) {
-      if (!view.signal.aborted) throw error;
+  /** The inner steps, in a verified run with all that must be agreed on about them; whether they count. */
+  async #work(view: LiveView): Promise<boolean> {
+    const { trust, replica } = this.#options;
+    if (trust === null) {
+      await this.#train(view);
+      return true;
     }
-    return !view.signal.aborted;
+    for (;;) {
+      await this.#unlessVoid(view, trust.rounds.open(view));
+      if (view.signal.aborted) return false;
+      await this.#train(view);
+      const cleared = await this.#unlessVoid(view, trust.rounds.clear(view, replica));
+      if (cleared !== "void" || view.signal.aborted) return cleared === "accepted";
+    }
+  }
+
+  /** Whatever fails in a view that is void by then does not matter. */
+  async #unlessVoid<Result>({ signal }: LiveView, part: Promise<Result>): Promise<Result | null> {
+    try {
+      return await part;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return null;
+    }
   }
 
   /**

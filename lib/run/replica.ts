@@ -169,6 +169,23 @@ export class Replica {
     await this.#settle();
   }
 
+  /** The round is over and changes nothing: what all peers share is as it was when it began. */
+  async pass(): Promise<void> {
+    await this.#goBack(this.standing.round + 1);
+  }
+
+  /** The round begins again: what all peers share is as it was then. The inner state is the trainer's own, and stays. */
+  async restart(): Promise<void> {
+    await this.#goBack(this.standing.round);
+  }
+
+  async #goBack(round: number): Promise<void> {
+    const start = this.engine.roundStart.map(({ data }) => data.slice());
+    await this.adopt(round, async (shared) => {
+      for (const [index, { data }] of shared.entries()) data.set(start[index]!);
+    });
+  }
+
   /** It holds no state of the run from now on, until `adopt` or `restore`. */
   forget(): void {
     this.engine.forget();

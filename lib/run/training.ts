@@ -17,6 +17,7 @@ import { Exchange } from "./exchange.js";
 import type { FaultPlan } from "./fault.js";
 import { createTrainer, Replica, runFingerprint } from "./replica.js";
 import type { RunLedger } from "./trust/run-ledger.js";
+import { emptyResult } from "./trust/standing.js";
 import { TrustPeer } from "./trust/trust-peer.js";
 
 /** What is each peer's own, and no part of the run's recipe. */
@@ -214,7 +215,9 @@ export class Training {
   }: Commit): Promise<RunEvent & { type: "round" }> {
     const { account, trainSeconds } = this.#exchange;
     const committedAt = performance.now();
-    await this.#replica.apply();
+    const isEmpty = this.#trust !== null && resultDigest === emptyResult(committed);
+    if (isEmpty) await this.#replica.pass();
+    else await this.#replica.apply();
     this.#trust?.committed(committed, resultDigest);
     const validationLoss = await this.#replica.evaluate();
     const { standing, ownDigest } = this.#replica;
@@ -226,7 +229,7 @@ export class Training {
       peer: this.#options.host.peerId,
       epoch,
       round,
-      contributors,
+      contributors: isEmpty ? [] : contributors,
       trainLoss: Number.isNaN(loss) && steps === 0 ? null : loss,
       validationLoss,
       bytesSent,

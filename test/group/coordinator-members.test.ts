@@ -226,6 +226,15 @@ test("when the last holder of the state is gone for too long the run ends", () =
   assert.is(machine.last("E", "end").reason, "no peer holds the state of round 1; resume from a checkpoint");
 });
 
+test("whoever leads the run can end it with its reason, once", () => {
+  const machine = started(["A", "B", "C"]);
+  const [reason, code] = ["nothing can be checked", "ERR_TIMEOUT"] as const;
+  machine.step({ type: "end", reason, code });
+  for (const peer of ["A", "B", "C"]) assert.equal(machine.last(peer, "end"), { type: "end", reason, code });
+  assert.equal(machine.state.record.ended, { reason, code });
+  assert.equal(machine.step({ type: "end", reason: "again", code }), []);
+});
+
 test("refusals say why", () => {
   const machine = started(["A", "B", "C"]);
   machine.hello("X", { runId: "other" });

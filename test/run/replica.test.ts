@@ -82,6 +82,38 @@ test("a checkpoint has the model's tensors by their names, a second strategy's b
   assert.equal(await namesOf(both), [["diloco.1"], ["adamw.first", "adamw.second"]]);
 });
 
+test("a round that changes nothing, or begins again, leaves what is shared as it was, and the inner state as it is", async () => {
+  const data = join(folder, "whale.txt");
+  await writeFile(data, "call me ishmael. ".repeat(200));
+  const options = { data, layers: 1, width: 8, heads: 1, context: 4, batch: 1 };
+  for (const strategy of [
+    { name: "diloco", innerSteps: 2 },
+    { name: "local-sgd", innerSteps: 2 },
+  ]) {
+    const config = parseConfig({ peersMax: 1, trainer: { options }, strategy });
+    const replica = await Replica.create({ config, shard: 0, threads: 1, folder });
+    const { engine } = replica;
+    const { trainer } = engine;
+    const start = { ...replica.standing, parameters: trainer.parameters.slice() };
+    await engine.train();
+    const innerState = () => trainer.innerState.map((tensor) => tensor.data.slice());
+    const inner = innerState();
+    assert.is.not(trainer.parameters.join(), start.parameters.join());
+    await replica.restart();
+    assert.equal(replica.standing, { round: 0, stateDigest: start.stateDigest });
+    assert.equal(trainer.parameters, start.parameters);
+    assert.equal(innerState(), inner);
+    await engine.train();
+    assert.is.not(trainer.parameters.join(), start.parameters.join(), "its steps are taken again");
+    await replica.restart();
+    await engine.train();
+    await replica.pass();
+    assert.is(replica.standing.round, 1);
+    assert.equal(trainer.parameters, start.parameters);
+    await replica.close();
+  }
+});
+
 test("one that does not is refused, naming what is wrong", async () => {
   const faults: [field: string, value: string, said: RegExp][] = [
     ["layout", "undefined", /layout must be a TensorLayout/],

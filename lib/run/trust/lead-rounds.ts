@@ -5,17 +5,20 @@ import type { EventBody, Hash } from "../../ledger/events.js";
 import type { Sequencer } from "../../ledger/ledger.js";
 import type { Effect } from "../../ledger/rules/effect.js";
 import { standing } from "../../ledger/rules/lookup.js";
-import { type LedgerState, POOL, type RoundState } from "../../ledger/rules/state.js";
+import { type LedgerState, POOL, ROUNDS_KEPT, type RoundState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import type { OwnEvents } from "./own-events.js";
-import { isAccepted, isOut, leaderOf, roundOf, shardBytes } from "./standing.js";
+import { emptyResult, isAccepted, isOut, isVoid, leaderOf, roundOf, shardBytes } from "./standing.js";
+
+/** Empty rounds in a row after which the run ends: whatever keeps peers from being checked does not pass by itself. */
+const EMPTY_ROUNDS_MAX = ROUNDS_KEPT;
 
 export interface LeadRoundsOptions {
   readonly sequencer: Sequencer<LedgerState, Effect>;
   readonly events: OwnEvents;
   readonly clock: Clock;
   /** Null before the run has one. */
-  coordinator(): Pick<CoordinatorHost, "state"> | null;
+  coordinator(): Pick<CoordinatorHost, "state" | "end"> | null;
   warn(reason: string): void;
 }
 
@@ -85,8 +88,7 @@ export class LeadRounds {
     const { commit, stateDigest } = record;
     if (commit?.round === round && stateDigest !== null && open.phase === "decided")
       this.close(round, commit.contributors, stateDigest);
-    const gone = [...open.units.values()].every(({ status }) => status === "left" || status === "expired");
-    if (!gone || commit?.round === round || this.#voided === sequencer.count) return;
+    if (!isVoid(open) || commit?.round === round || this.#voided === sequencer.count) return;
     this.#voided = sequencer.count;
     const { parameters } = this.#state;
     events.append({ kind: "RoundClosed", round, result: POOL, state: POOL, parameters, aggregated: [] });
@@ -106,7 +108,7 @@ export class LeadRounds {
     const parameters = this.#applied?.round === round ? this.#applied.parameters : POOL;
     events.append(
       () => {
-        const aggregated = this.#aggregated(round, contributors);
+        const aggregated = this.#aggregated(round, result === emptyResult(round) ? [] : contributors);
         return { kind: "RoundClosed", round, result, state, parameters, aggregated };
       },
       // What is recorded meanwhile, or a deadline that passes with it, can end a contributor's unit: it is tried again.
@@ -146,8 +148,28 @@ export class LeadRounds {
     }
   }
 
+  /** The open round is committed: who is in its view then has voted. */
+  get isCommitted(): boolean {
+    return this.#options.coordinator()?.state.record.commit?.round === this.open?.round;
+  }
+
   /** No round is open. */
   over(): void {
     this.#leaving.clear();
+    this.#endHopeless();
+  }
+
+  /** Ends a run in which nothing can be checked. By the ledger, so that a restart does not begin to count again. */
+  #endHopeless(): void {
+    const { terms, rounds, nextRound } = this.#state;
+    const last = Array.from({ length: EMPTY_ROUNDS_MAX }, (_, back) => rounds.get(nextRound - 1 - back));
+    if (!last.every((round) => round?.closed?.aggregated.length === 0)) return;
+    const { verdictSpan, moveSpan } = terms!;
+    this.#options
+      .coordinator()
+      ?.end(
+        `in ${EMPTY_ROUNDS_MAX} rounds in a row nobody's work could be checked, as nobody's states could be shown in time; give peers more of it with trust.limitMs (${verdictSpan}) and trust.moveLimitMs (${moveSpan}), or faster machines and links`,
+        "ERR_TIMEOUT",
+      );
   }
 }

@@ -2,6 +2,7 @@
 import { asGradmeshError } from "../../base/errors.js";
 import type { LedgerEvent } from "../../ledger/events.js";
 import type { Sequencer } from "../../ledger/ledger.js";
+import { isRefusal } from "../../ledger/replica.js";
 
 export interface OwnEventsOptions {
   readonly sequencer: Pick<Sequencer<unknown, unknown>, "append">;
@@ -43,7 +44,7 @@ export class OwnEvents {
     } catch (error) {
       const { code, message } = asGradmeshError(error);
       if (code === "ERR_CLOSED") return;
-      if (code !== "ERR_LEDGER") return onFailure(error);
+      if (!isRefusal(error)) return onFailure(error);
       onRefused();
       warn(`${what} was refused: ${message}`);
     }

@@ -1,4 +1,5 @@
 /** What a peer reads out of the ledger's state for the round at hand. Pure. */
+import { canonicalDigest } from "../../base/canonical-json.js";
 import { beaconInput, type Check } from "../../ledger/draw.js";
 import type { Account, EventBody, Hash } from "../../ledger/events.js";
 import type { LedgerState, RoundPhase, RoundState, Unit } from "../../ledger/rules/state.js";
@@ -40,6 +41,30 @@ export const isAccepted = ({ status }: Pick<Unit, "status">): boolean =>
 export const isOut = ({ status }: Pick<Unit, "status">): boolean =>
   ["hard", "soft", "disputed", "settled", "expired", "left", "forced"].includes(status);
 
+/** As isOut, where nothing that is still open can change it: no accusation, no dispute. */
+const isLost = ({ status }: Pick<Unit, "status">): boolean =>
+  ["soft", "settled", "expired", "left", "forced"].includes(status);
+
+/** Nobody's work can count in it, for everybody is gone: it is opened again. */
+export const isVoid = ({ units }: RoundState): boolean =>
+  [...units.values()].every(({ status }) => status === "left" || status === "expired");
+
+/** The verdicts are in, and as they are nobody's work counts, though not all are gone: nothing is to be aggregated. */
+export const isEmpty = (found: RoundState): boolean =>
+  found.phase === "decided" && !isVoid(found) && ![...found.units.values()].some(isAccepted);
+
+/** Why a round goes on without the account in its views; null where it can be in them. Of an empty one nobody is too late. */
+export function outOf(found: RoundState, account: Account): string | null {
+  const unit = found.units.get(account);
+  if (unit !== undefined && !isOut(unit)) return null;
+  if (isEmpty(found) && (unit === undefined || isLost(unit))) return null;
+  const why = unit === undefined ? "" : `, as its work in it does not count (${unit.status})`;
+  return `round ${found.round + 1} goes on without it${why}; it takes part from the next one on`;
+}
+
+/** What the members of an empty round vote for, and commit: nothing is aggregated, and the state stays as it was. */
+export const emptyResult = (round: number): Hash => canonicalDigest({ round, aggregated: [] });
+
 const order: readonly RoundPhase[] = [
   "commit",
   "reveal",
@@ -66,6 +91,18 @@ export const allAccepted =
     return workers.every((worker) => {
       const unit = found.units.get(worker);
       return unit !== undefined && isAccepted(unit);
+    });
+  };
+
+/** The round's verdicts are in, and the work of none of these counts, or can come to. */
+export const noneAccepted =
+  (round: number, workers: readonly Account[]): Condition =>
+  (state) => {
+    const found = roundOf(state, round);
+    if (found === null || isVoid(found) || !reached(round, "decided")(state)) return false;
+    return workers.every((worker) => {
+      const unit = found.units.get(worker);
+      return unit === undefined || isLost(unit);
     });
   };
 

@@ -22,7 +22,7 @@ import { LeadRounds } from "./lead-rounds.js";
 import type { ServedLedger } from "./ledger-server.js";
 import { LocalLedger } from "./local-ledger.js";
 import { OwnEvents } from "./own-events.js";
-import { isOut } from "./standing.js";
+import { outOf } from "./standing.js";
 
 export interface TrustLeadOptions {
   /** Of the ledger's file. */
@@ -202,12 +202,10 @@ export class TrustLead {
       : "it is not registered as a worker of the run";
   }
 
-  /** Why a round goes on without the account; null where it is in it, or none is open. */
+  /** Why the open round goes on without the account; null where it is in it, or none is open. */
   #absence(account: Account): string | null {
     const { open } = this.#rounds;
-    const unit = open?.units.get(account);
-    if (open === null || (unit !== undefined && !isOut(unit))) return null;
-    return `round ${open.round + 1} goes on without it; it takes part from the next one on`;
+    return open === null ? null : outOf(open, account);
   }
 
   /** This peer has applied a round: what the next one begins with. Called before it tells the coordinator. */
@@ -270,22 +268,20 @@ export class TrustLead {
   #review(): void {
     const coordinator = this.#coordinator;
     if (coordinator === null) return;
-    const { open } = this.#rounds;
+    const { open, isCommitted } = this.#rounds;
     for (const [peer, { suspended }] of coordinator.state.peers) {
       if (suspended) continue;
       const account = accountOfPeerId(peer);
-      const status = open?.units.get(account)?.status;
-      const out = status !== undefined && isOut({ status });
-      const reason =
-        this.#hindrance(account) ?? (out ? `its work in the open round does not count (${status})` : null);
+      // Who has no unit waits for the next round anyway, and who has voted is not sent away before it has applied the result.
+      const isIn = open?.units.has(account) === true && !isCommitted;
+      const reason = this.#hindrance(account) ?? (isIn ? this.#absence(account) : null);
       if (reason === null) continue;
       this.#resting.add(account);
       coordinator.suspend(peer, reason);
     }
-    if (open !== null) return;
-    this.#rounds.over();
+    if (open === null) this.#rounds.over();
     for (const account of this.#resting) {
-      if (this.#hindrance(account) !== null) continue;
+      if (this.#hindrance(account) !== null || this.#absence(account) !== null) continue;
       this.#resting.delete(account);
       coordinator.restore(peerIdOfAccount(account));
     }

@@ -87,6 +87,7 @@ export class TrustPeer {
       use: (shard, work) => this.#pool.use(shard, false, work),
       contributionOf: (round, shard, before, after) => this.#contributionOf(round, shard, before, after),
       freshen: () => this.#freshen(),
+      restart: () => this.#replica.restart(),
       accuse: (accusation) => this.#desk.accuse(accusation),
       peerId: host.peerId,
       unitSteps,

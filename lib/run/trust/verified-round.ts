@@ -3,26 +3,30 @@
  * commitment to every state of its inner steps, and checks of others' steps. So a wrong step that is found never counts.
  */
 import { randomBytes } from "node:crypto";
-import { type Clock, secondsSince, withLimit } from "../../base/clock.js";
+import { type Clock, secondsSince } from "../../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
 import type { Gathered } from "../../engine/communicator.js";
 import type { StepWatcher } from "../../engine/engine.js";
 import type { LiveView } from "../../group/member.js";
 import { dataSeed } from "../../ledger/draw.js";
 import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
-import type { RoundState } from "../../ledger/rules/state.js";
+import { isRefusal } from "../../ledger/replica.js";
+import type { LedgerState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 import { native } from "../../native/load.js";
 import type { Trainer } from "../../trainer/trainer.js";
 import { commitmentOf, type Unit, UnitRecorder } from "../../verify/unit.js";
 import type { Replica } from "../replica.js";
 import { type CheckedRound, type CheckOptions, Checks } from "./checks.js";
+import { openingOf } from "./opening.js";
 import * as standing from "./standing.js";
 
 export interface VerifiedRoundOptions extends CheckOptions {
   readonly clock: Clock;
   /** Puts the inner state of a fresh trainer into the one that trains. */
   freshen(): Promise<void>;
+  /** Puts what all peers share back to what the round began with, so that its inner steps can be taken again. */
+  restart(): Promise<void>;
   /** For tests: whose data this peer trains on in a round, where not its own. */
   draws?(round: number): Account | null;
 }
@@ -50,8 +54,8 @@ interface Work extends CheckedRound {
   readonly seconds: VerifiedSeconds;
 }
 
-/** Before a leader whose opening was refused tries again, where the ledger says nothing new. */
-const OPENING_RETRY_MS = 1000;
+/** accepted: everybody's work counts. none: nobody's does, and the state stays as it is. void: the round is opened again. */
+export type Cleared = "accepted" | "none" | "void";
 
 export class VerifiedRounds implements StepWatcher {
   readonly #options: VerifiedRoundOptions;
@@ -109,8 +113,10 @@ export class VerifiedRounds implements StepWatcher {
     return this.recorderOf(this.#at().round)!;
   }
 
-  /** One whose memory nobody needs any more, or a new one. */
+  /** One whose memory nobody needs any more, or a new one; that of an opening of the round which was void. */
   #freeRecorder(round: number): UnitRecorder {
+    const ofVoid = this.recorderOf(round);
+    if (ofVoid !== null) return ofVoid;
     const { ledger, unitSteps } = this.#options;
     const disputed = [...ledger.state.disputes.values()]
       .filter(({ worker, outcome }) => worker === this.#account && outcome === null)
@@ -126,13 +132,18 @@ export class VerifiedRounds implements StepWatcher {
   }
 
   /**
-   * Before the view's inner steps: the round is open on the ledger, its beacon known. A round that began before goes on.
+   * Before the view's inner steps: the round is open on the ledger, its beacon known. A round that began before goes on; one
+   * that was void, and was opened again, begins anew.
    * @throws the view's reason when it is void.
    */
-  async open({ round, members, signal }: LiveView): Promise<void> {
-    if (this.#work?.round === round) return;
+  async open(view: LiveView): Promise<void> {
+    const { round } = view;
+    const { ledger, clock } = this.#options;
     const startedAt = performance.now();
-    const { beacon } = await this.#opened(round, members, signal);
+    const { beacon } = await openingOf({ ledger, clock, say: (event) => this.#say(event) }, view);
+    const again = this.#work?.round === round;
+    if (again && this.#work?.beacon === beacon) return;
+    if (again) await this.#options.restart();
     const drawn = this.#options.draws?.(round) ?? this.#account;
     const drawOf = (step: number) => dataSeed(beacon, drawn, step);
     this.#work = {
@@ -177,51 +188,42 @@ export class VerifiedRounds implements StepWatcher {
       await ledger.submit(event);
       return true;
     } catch (error) {
+      if (!isRefusal(error)) throw error;
       const { code, message } = asGradmeshError(error);
-      if (code !== "ERR_LEDGER") throw error;
       emit({ type: "warning", peer: peerId, round: ledger.state.nextRound, code, reason: message });
       return false;
     }
   }
 
-  /** Waits until the round is open; opens it where and when this peer is its leader. */
-  async #opened(round: number, members: LiveView["members"], signal: AbortSignal): Promise<RoundState> {
-    const { ledger, clock } = this.#options;
-    for (;;) {
-      const found = await ledger.until((state) => {
-        const leads = standing.leaderOf(state, round) === this.#account;
-        return standing.roundOf(state, round) ?? (leads ? "mine" : null);
-      }, signal);
-      if (found !== "mine") return found;
-      const proof = ledger.prove(standing.beaconInputOf(ledger.state, ledger.id, round));
-      const workers = standing.accountsOf(members);
-      const shards = standing.shardBytes(members.map(({ shard }) => shard));
-      const basis = standing.openingBasis(ledger.state);
-      if (await this.#say({ kind: "RoundOpened", round, proof, workers, shards })) continue;
-      const what = "a change of who can work";
-      await withLimit(clock, OPENING_RETRY_MS, what, signal, (limited) =>
-        ledger.until((state) => (standing.openingBasis(state) === basis ? null : true), limited),
-      ).catch(() => signal.throwIfAborted());
-    }
-  }
-
   /**
    * After the inner steps, before the exchange: commits, reveals, checks what was drawn for this peer, and waits until every
-   * unit of the view's members is accepted. Members whose units are not are taken out by the coordinator, which voids the view.
+   * unit of the view's members is accepted, or none is. Where some are, the coordinator takes out the others, which voids the view.
    * @throws the view's reason when it is void.
    */
-  async clear(view: LiveView, replica: Replica): Promise<void> {
+  async clear(view: LiveView, replica: Replica): Promise<Cleared> {
     const { signal } = view;
     const work = this.#at();
+    const { round } = work;
     const members = standing.accountsOf(view.members);
-    await this.#commit(work, replica);
-    await this.#wait(standing.reached(work.round, "reveal"), signal);
-    await this.#reveal(work);
-    await this.#wait(standing.reached(work.round, "verdictCommit"), signal);
-    await this.#checks.commit(work, view);
-    await this.#wait(standing.reached(work.round, "verdictReveal"), signal);
-    await this.#checks.tell(work);
-    await this.#wait(standing.allAccepted(work.round, members), signal);
+    const none = standing.noneAccepted(round, members);
+    const parts = [
+      [() => true, () => this.#commit(work, replica)],
+      [standing.reached(round, "reveal"), () => this.#reveal(work)],
+      [standing.reached(round, "verdictCommit"), () => this.#checks.commit(work, view)],
+      [standing.reached(round, "verdictReveal"), () => this.#checks.tell(work)],
+      [standing.allAccepted(round, members), async () => this.#tellVerified(work)],
+    ] as const;
+    for (const [condition, part] of parts) {
+      const found = await this.#wait(work, signal, (state) =>
+        none(state) ? "none" : condition(state) ? "accepted" : null,
+      );
+      if (found !== "accepted") return found;
+      await part();
+    }
+    return "accepted";
+  }
+
+  #tellVerified(work: Work): void {
     const { peerId, emit } = this.#options;
     emit({
       type: "verified",
@@ -232,10 +234,20 @@ export class VerifiedRounds implements StepWatcher {
     });
   }
 
-  async #wait(condition: standing.Condition, signal: AbortSignal): Promise<void> {
+  /** What `find` finds first; "void" where the opening that the work is of does not exist any more. */
+  async #wait(
+    { round, beacon, seconds }: Work,
+    signal: AbortSignal,
+    find: (state: LedgerState) => Cleared | null,
+  ): Promise<Cleared> {
     const startedAt = performance.now();
-    await this.#options.ledger.until((state) => (condition(state) ? true : null), signal);
-    this.#at().seconds.wait += secondsSince(startedAt);
+    const isThere = (state: LedgerState) => standing.roundOf(state, round)?.beacon === beacon;
+    const found = await this.#options.ledger.until(
+      (state) => (isThere(state) ? find(state) : "void"),
+      signal,
+    );
+    seconds.wait += secondsSince(startedAt);
+    return found;
   }
 
   async #commit(work: Work, replica: Replica): Promise<void> {

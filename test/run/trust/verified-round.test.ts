@@ -26,10 +26,15 @@ const membersOf = (accounts: readonly string[]) =>
   accounts.map((one, index) => ({ peerId: peerIdOfAccount(one), shard: index + 1 }));
 
 /** A ledger on which round 0 is open for these workers. */
-function openRound(shards: readonly number[], inner: string, workers = [account]): Partial<LedgerState> {
+function openRound(
+  shards: readonly number[],
+  inner: string,
+  workers = [account],
+  beacon = "11".repeat(32),
+): Partial<LedgerState> {
   const round = {
     round: 0,
-    beacon: "11".repeat(32),
+    beacon,
     workers,
     shards,
     units: new Map(workers.map((one) => [one, newUnit(one, behind)])),
@@ -53,6 +58,8 @@ async function workerOf(
   const { inner } = await partsOf(tensorsOf(trainer), 0);
   const fake = fakeLedger(account, stateOf(inner), record);
   const warned: string[] = [];
+  /** What was done to the trainer's state. */
+  const did: string[] = [];
   const clock = createManualClock();
   const rounds = new VerifiedRounds({
     clock,
@@ -62,7 +69,8 @@ async function workerOf(
     peerId,
     unitSteps: STEPS,
     contributionOf: (_round, _shard, _before, parameters) => contributionOf({ parameters }),
-    freshen: async () => {},
+    freshen: async () => void did.push("freshen"),
+    restart: async () => void did.push("restart"),
     accuse: () => {},
     emit: (event) => void (event.type === "warning" && warned.push(event.reason)),
   });
@@ -71,22 +79,25 @@ async function workerOf(
   const stop = new AbortController();
   const members = membersOf([account, ...others]);
   const view = { epoch: 1, round: 0, members, signal: stop.signal } as unknown as LiveView;
-  return { ...fake, rounds, replica, trainer, view, warned, clock, void: () => stop.abort(isVoid) };
+  return { ...fake, rounds, replica, trainer, view, warned, did, clock, void: () => stop.abort(isVoid) };
 }
 const isVoid = new GradmeshError("ERR_ABORTED", "the view is void");
 const turns = async () => {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 
-/** A worker of shard 1 that has taken the inner steps of round 0, where the ledger says that it reads `shard`. */
-async function trained(shard: number, record?: (event: LedgerEvent) => void) {
-  const worker = await workerOf((inner) => openRound([shard], inner), record === undefined ? {} : { record });
-  const { rounds, trainer, view } = worker;
-  await rounds.open(view);
+async function train({ rounds, trainer }: Pick<Awaited<ReturnType<typeof workerOf>>, "rounds" | "trainer">) {
   for (let step = 0; step < STEPS; step += 1) {
     await trainer.step({ step, draw: rounds.draw(step) });
     await rounds.stepped(step);
   }
+}
+
+/** A worker of shard 1 that has taken the inner steps of round 0, where the ledger says that it reads `shard`. */
+async function trained(shard: number, record?: (event: LedgerEvent) => void) {
+  const worker = await workerOf((inner) => openRound([shard], inner), record === undefined ? {} : { record });
+  await worker.rounds.open(worker.view);
+  await train(worker);
   return worker;
 }
 
@@ -212,6 +223,86 @@ test("who sends another contribution than it has committed to is named, by one b
   units.get(other)!.revealed = null;
   const silent = await failure(rounds.inspect(view, { slot: 0, contributions }));
   assert.equal(silent.detail.peers, [peerIdOfAccount(other)], "nothing was committed to");
+  worker.trainer.close();
+});
+
+/** The round is void on the ledger, and opened again with another beacon. */
+function openAgain({ state, changed }: Awaited<ReturnType<typeof workerOf>>, shards = [1]): void {
+  const { rounds } = openRound(shards, state.terms!.inner, [account], "22".repeat(32));
+  Object.assign(state, { rounds });
+  changed();
+}
+
+test("a round that was void and is opened again begins anew: other data, from the round's first state, a new commitment", async () => {
+  for (const revealed of [false, true]) {
+    const worker = await trained(1);
+    const { rounds, view, replica, state, submitted, did } = worker;
+    const [round] = state.rounds.values();
+    if (revealed) round!.phase = "reveal";
+    const first = rounds.clear(view, replica);
+    while (submitted.length < (revealed ? 2 : 1)) await turns();
+    const draw = rounds.draw(0);
+    const { inner } = await partsOf(tensorsOf(worker.trainer), STEPS);
+    if (revealed) state.accounts.get(account)!.inner = inner;
+    openAgain(worker);
+    assert.is(await first, "void", "what waits for the opening before hears that it is void");
+    await rounds.open(view);
+    assert.equal(did.splice(0), revealed ? ["restart"] : ["restart", "freshen"]);
+    assert.is.not(rounds.draw(0), draw);
+    assert.is(rounds.recorderOf(0)!.recorded, 1, "the states before are forgotten");
+    await rounds.open(view);
+    assert.equal(did, [], "it begins anew once");
+    await train(worker);
+    submitted.length = 0;
+    assert.equal(await saidBy(worker), ["WorkCommitted"]);
+  }
+});
+
+test("a copy of the ledger that has not heard yet that the round is opened again is waited for", async () => {
+  const worker = await trained(1);
+  const { rounds, view, state, did } = worker;
+  const [round] = state.rounds.values();
+  round!.units.get(account)!.status = "left";
+  let opened = false;
+  const again = rounds.open(view).then(() => {
+    opened = true;
+  });
+  worker.changed();
+  await turns();
+  assert.not(opened, "nobody is in a view of a round that it has left");
+  openAgain(worker);
+  await again;
+  assert.is(did[0], "restart");
+  worker.trainer.close();
+});
+
+test("a round in which nobody's work counts is cleared with nothing; an accusation that is open may still change that", async () => {
+  const both = [account, other];
+  const worker = await workerOf((inner) => openRound([1, 2], inner, both), { others: [other] });
+  const { rounds, view, replica, state, changed } = worker;
+  await rounds.open(view);
+  await train(worker);
+  let cleared = "";
+  const done = rounds.clear(view, replica).then((found) => {
+    cleared = found;
+  });
+  const [round] = state.rounds.values();
+  round!.phase = "decided";
+  for (const [own, its] of [
+    ["soft", "hard"],
+    ["soft", "pending"],
+    ["left", "expired"],
+  ] as const) {
+    round!.units.get(account)!.status = own;
+    round!.units.get(other)!.status = its;
+    changed();
+    await turns();
+    assert.is(cleared, "", `${own} and ${its}`);
+  }
+  round!.units.get(account)!.status = "soft";
+  changed();
+  await done;
+  assert.is(cleared, "none");
   worker.trainer.close();
 });
 
