@@ -114,6 +114,18 @@ export function checksOf(state: LedgerState, round: number, account: Account): r
   );
 }
 
+/** Whether the ledger takes a unit that begins with this inner state; after work that was never revealed it does not. */
+export function continuesWith(
+  { terms, accounts, nextRound }: LedgerState,
+  account: Account,
+  inner: Hash,
+): boolean {
+  const last = accounts.get(account)?.inner ?? null;
+  const { firstRound, inner: fresh } = terms!;
+  const resumed = last === null && firstRound > 0 && nextRound === firstRound + 1;
+  return resumed || inner === last || inner === fresh;
+}
+
 /** The part of the data that the ledger says a worker of the round reads, or null. */
 export function shardOf(state: LedgerState, round: number, worker: Account): number | null {
   const found = roundOf(state, round);

@@ -17,6 +17,7 @@ import { DisputeDesk } from "./dispute-desk.js";
 import { entryDigest } from "./entry.js";
 import { PROOF_PROTOCOL, ProofClient, ProofServer } from "./proof-protocol.js";
 import type { RunLedger } from "./run-ledger.js";
+import { Stake } from "./stake.js";
 import { shardOf } from "./standing.js";
 import { peerCapabilities } from "./terms.js";
 import { type MakeTrainer, TrainerPool } from "./trainer-pool.js";
@@ -49,6 +50,7 @@ export class TrustPeer {
   readonly #desk: DisputeDesk;
   readonly #server: ProofServer;
   readonly #contributed: Contributed;
+  readonly #stake: Stake;
   /** Digests of the aggregates of the last rounds. */
   readonly #results = new Map<number, Hash>();
   /** Members of the views so far, as they last were: where they are, and with which shard. */
@@ -117,6 +119,18 @@ export class TrustPeer {
         evidence: (dispute, operator) => this.#desk.evidence(dispute, operator),
       },
     });
+    this.#stake = new Stake({
+      ledger,
+      least: BigInt(config.trust.stake),
+      warn: (reason) =>
+        emit({
+          type: "warning",
+          peer: host.peerId,
+          round: ledger.state.nextRound,
+          code: "ERR_LEDGER",
+          reason,
+        }),
+    });
     this.rounds.attach(replica);
   }
 
@@ -135,9 +149,9 @@ export class TrustPeer {
   }
 
   async #register(signal: AbortSignal): Promise<void> {
-    const { ledger, config, host, device } = this.#options;
-    const own = () => ledger.state.accounts.get(ledger.account);
-    if (own()?.registered !== true) {
+    const { ledger, host, device } = this.#options;
+    const wasRegistered = ledger.state.accounts.get(ledger.account)?.registered === true;
+    if (!wasRegistered) {
       const trainer = await this.#options.makeTrainer(0, false);
       try {
         const entry = await entryDigest({ ledgerId: ledger.id, account: ledger.account, trainer, device });
@@ -155,11 +169,7 @@ export class TrustPeer {
         trainer.close();
       }
     }
-    const stake = BigInt(config.trust.stake);
-    const missing = stake - (own()?.bonded ?? 0n);
-    if (missing <= 0n) return;
-    await ledger.until(() => ((own()?.free ?? 0n) >= missing ? true : null), signal);
-    await ledger.submit({ kind: "Bonded", amount: missing }, signal);
+    await this.#stake.lay(wasRegistered, signal);
   }
 
   /** Another shard's replica is this peer's from now on. */
@@ -231,6 +241,7 @@ export class TrustPeer {
   }
 
   async close(): Promise<void> {
+    this.#stake.close();
     this.#server.close();
     await this.#options.host.unhandle(PROOF_PROTOCOL);
     await this.#desk.close();

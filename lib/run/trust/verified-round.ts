@@ -9,7 +9,7 @@ import type { Gathered } from "../../engine/communicator.js";
 import type { StepWatcher } from "../../engine/engine.js";
 import type { LiveView } from "../../group/member.js";
 import { dataSeed } from "../../ledger/draw.js";
-import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
+import type { Account, LedgerEvent } from "../../ledger/events.js";
 import { isRefusal } from "../../ledger/replica.js";
 import type { LedgerState } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
@@ -113,18 +113,15 @@ export class VerifiedRounds implements StepWatcher {
     return this.recorderOf(this.#at().round)!;
   }
 
-  /** One whose memory nobody needs any more, or a new one; that of an opening of the round which was void. */
+  /** That of an opening of the round which was void; one whose memory nobody needs any more; or a new one. */
   #freeRecorder(round: number): UnitRecorder {
-    const ofVoid = this.recorderOf(round);
-    if (ofVoid !== null) return ofVoid;
     const { ledger, unitSteps } = this.#options;
     const disputed = [...ledger.state.disputes.values()]
       .filter(({ worker, outcome }) => worker === this.#account && outcome === null)
       .map((dispute) => dispute.round);
     const kept = new Set([round - 1, ...disputed]);
-    const free = this.#recorders.find(
-      ({ recorded, first }) => recorded === 0 || !kept.has(first / unitSteps),
-    );
+    const isFree = ({ recorded, first }: UnitRecorder) => recorded === 0 || !kept.has(first / unitSteps);
+    const free = this.recorderOf(round) ?? this.#recorders.find(isFree);
     if (free !== undefined) return free;
     const made = new UnitRecorder(this.#trainer!, unitSteps);
     this.#recorders.push(made);
@@ -138,9 +135,9 @@ export class VerifiedRounds implements StepWatcher {
    */
   async open(view: LiveView): Promise<void> {
     const { round } = view;
-    const { ledger, clock } = this.#options;
     const startedAt = performance.now();
-    const { beacon } = await openingOf({ ledger, clock, say: (event) => this.#say(event) }, view);
+    const say = (event: LedgerEvent) => this.#say(event);
+    const { beacon } = await openingOf({ ...this.#options, say }, view);
     const again = this.#work?.round === round;
     if (again && this.#work?.beacon === beacon) return;
     if (again) await this.#options.restart();
@@ -162,20 +159,12 @@ export class VerifiedRounds implements StepWatcher {
     const first = round * this.#options.unitSteps;
     const recorder = this.#freeRecorder(round);
     await recorder.begin(first, drawOf);
-    if (!this.#continues((await recorder.start()).inner)) {
+    const { inner } = await recorder.start();
+    if (!standing.continuesWith(this.#options.ledger.state, this.#account, inner)) {
       await this.#options.freshen();
       await recorder.begin(first, drawOf);
     }
     this.#work.seconds.commit += secondsSince(hashedAt);
-  }
-
-  /** Whether the ledger takes a unit that begins with this inner state; after work that was never revealed it does not. */
-  #continues(inner: Hash): boolean {
-    const { terms, accounts, nextRound } = this.#options.ledger.state;
-    const last = accounts.get(this.#account)?.inner ?? null;
-    const { firstRound, inner: fresh } = terms!;
-    const resumed = last === null && firstRound > 0 && nextRound === firstRound + 1;
-    return resumed || inner === last || inner === fresh;
   }
 
   /**
@@ -262,7 +251,12 @@ export class VerifiedRounds implements StepWatcher {
       return;
     }
     const startedAt = performance.now();
-    work.unit ??= await this.#recorder.close(await this.#ownContribution(work, replica));
+    if (work.unit === null) {
+      const { state } = this.#recorder.kept(0);
+      const after = replica.engine.trainer.parameters;
+      const own = await this.#options.contributionOf(work.round, replica.shard, state.parameters, after);
+      work.unit = await this.#recorder.close(own);
+    }
     work.seconds.commit += secondsSince(startedAt);
     const { root, before, after, contribution } = work.unit;
     const { round, salt } = work;
@@ -270,11 +264,6 @@ export class VerifiedRounds implements StepWatcher {
     const content = { round, author, root, before, after, contribution, salt };
     const commitment = commitmentOf({ ledgerId: ledger.id, ...content });
     work.committed = await this.#say({ kind: "WorkCommitted", round, commitment });
-  }
-
-  #ownContribution({ round }: Work, { shard, engine }: Replica): Promise<Hash> {
-    const { state } = this.#recorder.kept(0);
-    return this.#options.contributionOf(round, shard, state.parameters, engine.trainer.parameters);
   }
 
   async #reveal(work: Work): Promise<void> {

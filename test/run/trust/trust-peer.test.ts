@@ -17,14 +17,46 @@ import { fakeLedger, refusal } from "./fake-ledger.js";
 
 const account = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
-test("a peer whose registration fails, or whose stake is refused, frees what it had opened", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "gradmesh-trust-peer-"));
+/** A replica of a verified run's smallest model, and the run's config. */
+async function replicaIn(folder: string) {
   const data = join(folder, "text.txt");
   await writeFile(data, "call me ishmael. ".repeat(200));
   const options = { data, layers: 1, width: 8, heads: 1, context: 4, batch: 1 };
   const strategy = { name: "diloco", innerSteps: 2, aggregate: { rule: "mean" } };
   const config = parseConfig({ peersMax: 2, trainer: { options }, strategy, trust: { verify: true } });
-  const replica = await Replica.create({ config, shard: 0, threads: 1, folder });
+  return { config, replica: await Replica.create({ config, shard: 0, threads: 1, folder }) };
+}
+
+test("a peer that is fined below the stake bonds it again, as long as it is in the run", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-trust-peer-"));
+  const { config, replica } = await replicaIn(folder);
+  const own = { ...newAccount(account), registered: true, free: 500n, bonded: 1000n };
+  const { ledger, submitted, changed } = fakeLedger(account, { accounts: new Map([[account, own]]) });
+  const host = {
+    peerId: peerIdOfAccount(account),
+    handle: async () => {},
+    unhandle: async () => {},
+  } as unknown as Host;
+  const joining: TrustPeerOptions = {
+    ...{ ledger, config, host, device: "cpu", threads: 1, emit: () => {}, cheat: null },
+    makeTrainer: async () => assert.unreachable("it is registered") as never,
+  };
+  const peer = await TrustPeer.join(joining, replica, new AbortController().signal);
+  assert.equal(submitted, []);
+  own.bonded = 989n;
+  changed();
+  assert.equal(submitted, [{ kind: "Bonded", amount: 11n }]);
+  await peer.close();
+  own.bonded = 900n;
+  changed();
+  assert.is(submitted.length, 1);
+  await replica.close();
+  await rm(folder, { recursive: true });
+});
+
+test("a peer whose registration fails, or whose stake is refused, frees what it had opened", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-trust-peer-"));
+  const { config, replica } = await replicaIn(folder);
   const broken = new GradmeshError("ERR_TRAINER", "its data cannot be read");
   const own = { ...newAccount(account), registered: true, free: 1000n };
   for (const [known, code] of [
