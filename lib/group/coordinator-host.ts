@@ -56,7 +56,8 @@ export interface CoordinatorHost {
   serve(channel: Channel): void;
   /** The peer is in no view until it is restored, and stays connected. */
   suspend(peer: string, reason: string): void;
-  restore(peer: string): void;
+  /** At once, so that all of them are in the next view. */
+  restore(peers: readonly string[]): void;
   /** The peer is out of the run, for the reason. */
   expel(peer: string, reason: string): void;
   /** The run cannot go on: it ends with this for everybody. */
@@ -150,8 +151,8 @@ class Host implements CoordinatorHost {
     this.#step({ type: "suspend", peer, reason });
   }
 
-  restore(peer: string): void {
-    this.#step({ type: "restore", peer });
+  restore(peers: readonly string[]): void {
+    this.#step({ type: "restore", peers });
   }
 
   expel(peer: string, reason: string): void {

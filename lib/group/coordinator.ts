@@ -55,6 +55,10 @@ function handle(turn: Turn, event: CoordinatorEvent): void {
     if (turn.state.record.ended === null) endRun(turn, event.reason, event.code);
     return;
   }
+  if (event.type === "restore") {
+    for (const peer of event.peers) restore(turn, peer);
+    return;
+  }
   const { peer } = event;
   if (event.type === "hello") {
     seen(turn, peer);
@@ -63,7 +67,6 @@ function handle(turn: Turn, event: CoordinatorEvent): void {
   } else if (event.type === "closed") lose(turn, peer, event.reason);
   else if (event.type === "fault") refuse(turn, peer, event.code, event.reason);
   else if (event.type === "suspend") suspend(turn, peer, event.reason);
-  else if (event.type === "restore") restore(turn, peer);
   else if (turn.state.peers.has(peer)) {
     seen(turn, peer);
     hearMessage(turn, peer, event.message);

@@ -113,9 +113,9 @@ export type CoordinatorEvent =
   | { type: "message"; peer: string; message: Exclude<PeerMessage, Hello> }
   /** The peer's connection is gone. */
   | { type: "closed"; peer: string; reason: string }
-  /** The run's ledger accuses the peer, or takes that back. */
+  /** The run's ledger accuses the peer, or takes that back, of all whom it concerns at once. */
   | { type: "suspend"; peer: string; reason: string }
-  | { type: "restore"; peer: string }
+  | { type: "restore"; peers: readonly string[] }
   /** The peer said what no correct peer says. */
   | { type: "fault"; peer: string; code: ErrorCode; reason: string }
   /** Whoever leads the run has found that it cannot go on. */

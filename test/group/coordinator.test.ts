@@ -266,7 +266,7 @@ test("a peer that comes suspended is in no view, also where it would make one po
   assert.is(machine.state.phase.name, "gathering");
   assert.is(machine.view.epoch, 0, "no view was begun");
   assert.match(machine.last("B", "wait").reason, /its stake is missing/);
-  machine.step({ type: "restore", peer: "B" });
+  machine.step({ type: "restore", peers: ["B"] });
   assert.is(machine.running(), "epoch 1 round 0: A B");
 });
 
@@ -277,10 +277,18 @@ test("a suspended peer is in no view until it is restored, and the round goes on
   assert.match(machine.last("B", "wait").reason, /dispute 1/);
   machine.round();
   assert.is(machine.running(), "epoch 2 round 1: A C");
-  machine.step({ type: "restore", peer: "B" });
+  machine.step({ type: "restore", peers: ["B"] });
   machine.round();
   assert.is(machine.running(), "epoch 3 round 2: A B C");
   assert.equal(machine.viewOf("B").sync, { source: "A", targets: ["B"] });
+});
+
+test("peers that are restored together are together in the next view, though one of them would be enough for it", () => {
+  const machine = started(["A", "B", "C"]);
+  for (const peer of ["A", "B", "C"]) machine.step({ type: "suspend", peer, reason: "late" });
+  assert.is(machine.state.phase.name, "gathering");
+  machine.step({ type: "restore", peers: ["C", "A", "B"] });
+  assert.is(machine.running(), "epoch 4 round 0: A B C");
 });
 
 test.run();

@@ -280,11 +280,12 @@ export class TrustLead {
       coordinator.suspend(peer, reason);
     }
     if (open === null) this.#rounds.over();
-    for (const account of this.#resting) {
-      if (this.#hindrance(account) !== null || this.#absence(account) !== null) continue;
-      this.#resting.delete(account);
-      coordinator.restore(peerIdOfAccount(account));
-    }
+    const able = [...this.#resting].filter(
+      (account) => this.#hindrance(account) === null && this.#absence(account) === null,
+    );
+    if (able.length === 0) return;
+    for (const account of able) this.#resting.delete(account);
+    coordinator.restore(able.map(peerIdOfAccount));
   }
 
   async close(): Promise<void> {

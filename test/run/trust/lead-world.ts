@@ -117,9 +117,9 @@ export async function world(into?: Awaited<ReturnType<typeof setting>>) {
       mark(peer, true);
       told.push(`suspend ${peer}: ${reason}`);
     },
-    restore: (peer: string) => {
-      mark(peer, false);
-      told.push(`restore ${peer}`);
+    restore: (peers: readonly string[]) => {
+      for (const peer of peers) mark(peer, false);
+      told.push(`restore ${peers.join(" ")}`);
     },
     expel: (peer: string, reason: string) => void told.push(`expel ${peer}: ${reason}`),
     end: (reason: string, code: string) => void told.push(`end ${code}: ${reason}`),
