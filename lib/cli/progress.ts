@@ -28,9 +28,10 @@ export function roundLine(round: readonly RoundEvent[], rounds: number, nameOf: 
   const seconds = Math.max(...sorted.map(({ seconds: s }) => s.train + s.sync + s.apply));
   const sync = Math.max(...sorted.map((event) => event.seconds.sync));
   const bytes = sorted.reduce((total, event) => total + event.bytesSent, 0) / sorted.length;
+  const nobody = first.contributors.length === 0 ? "; nobody's work counted" : "";
   return (
     `round ${String(first.round).padStart(String(rounds).length)}/${rounds}  loss train/val: ${losses}  ` +
-    `sent ${formatBytes(bytes)} a peer  ${formatSeconds(seconds)} (sync ${formatSeconds(sync)})`
+    `sent ${formatBytes(bytes)} a peer  ${formatSeconds(seconds)} (sync ${formatSeconds(sync)})${nobody}`
   );
 }
 
@@ -96,7 +97,8 @@ function roundGatherer(peers: number, nameOf: NameOf) {
   return (event: RoundEvent, rounds: number): string | null => {
     const gathered = [...(open.get(event.round) ?? []), event];
     open.set(event.round, gathered);
-    if (gathered.length < Math.min(peers, event.contributors.length)) return null;
+    // Nobody contributes to a round in which nobody could be checked; all report it.
+    if (gathered.length < Math.min(peers, event.contributors.length || peers)) return null;
     open.delete(event.round);
     return roundLine(gathered, rounds, nameOf);
   };

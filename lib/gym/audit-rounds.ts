@@ -1,12 +1,12 @@
 /** Replays the rounds of a verified run one after another, in the order of its ledger. */
 
-import { GradmeshError } from "../base/errors.js";
 import { Contributed } from "../engine/contributed.js";
 import type { Engine } from "../engine/engine.js";
 import type { Account, Hash } from "../ledger/events.js";
 import { peerIdOfAccount } from "../ledger/sign.js";
 import { native } from "../native/load.js";
 import type { RunConfig } from "../run/config.js";
+import { emptyResult } from "../run/trust/standing.js";
 import type { StrategyView } from "../strategy/strategy.js";
 import { treeOf } from "../verify/merkle.js";
 import { type Difference, firstDifference } from "./audit-difference.js";
@@ -94,7 +94,9 @@ export class RoundReplayer {
     const isIn = ({ unit }: Worked) => round.aggregated.includes(unit.worker);
     const wrong = worked.find((one) => isIn(one) && one.difference !== null)?.difference ?? null;
     const stops = wrong !== null && !honest;
-    const { state, difference } = stops ? { state: "", difference: null } : await this.#aggregate(round);
+    const isEmpty = round.aggregated.length === 0;
+    const come = () => (isEmpty ? this.#pass(round) : this.#aggregate(round));
+    const { state, difference } = stops ? { state: "", difference: null } : await come();
     const began = [...voided, ...worked].filter(({ replay }) => replay?.afresh);
     const replayed = {
       round: round.round + 1,
@@ -106,7 +108,7 @@ export class RoundReplayer {
       voided: voided.map(leftOut),
       state,
       difference: wrong ?? difference,
-      validationLoss: honest ? (await this.#engineOf(round.aggregated[0]!).evaluate(signal)).loss : null,
+      validationLoss: honest ? (await this.#anyEngine(round.aggregated[0]).evaluate(signal)).loss : null,
     };
     await this.#closeOthers(round);
     return { ...replayed, seconds: (performance.now() - startedAt) / 1000 };
@@ -117,8 +119,10 @@ export class RoundReplayer {
     return worker!.engine.roundSteps;
   }
 
-  #engineOf(account: Account): Engine {
-    return this.#workers.get(account)!.engine;
+  /** The account's, or where there is none that of any worker: all hold the same. */
+  #anyEngine(account: Account | undefined): Engine {
+    const [any] = this.#workers.values();
+    return (account === undefined ? any! : this.#workers.get(account)!).engine;
   }
 
   /** The account's virtual peer, at this round. One that has another shard now begins anew, as a run's does. */
@@ -207,14 +211,15 @@ export class RoundReplayer {
     return native.digest([await this.#contributed.decoded(parameters, end, shard)]);
   }
 
+  /** A round in which nobody's work counted: the state stays as it was. */
+  async #pass(round: LedgerRound): Promise<{ state: Hash; difference: Difference | null }> {
+    for (const worker of this.#workers.values()) await this.#adopt(worker, round.round + 1);
+    return this.#compare(round, emptyResult(round.round), this.#anyEngine(undefined));
+  }
+
   /** The exchange of those that the ledger names, and what it leads to. */
   async #aggregate(round: LedgerRound): Promise<{ state: Hash; difference: Difference | null }> {
     const members = round.aggregated.map((account) => this.#workers.get(account)!);
-    if (members.length === 0)
-      throw new GradmeshError(
-        "ERR_LEDGER",
-        `round ${round.round + 1} was closed with nobody in its aggregate`,
-      );
     const engines = members.map(({ engine }) => engine);
     const view: StrategyView = {
       epoch: 0,
@@ -235,6 +240,15 @@ export class RoundReplayer {
     for (const engine of engines) await engine.apply();
     const [holder] = engines as [Engine];
     this.#share(holder);
+    return this.#compare(round, result, holder);
+  }
+
+  /** What the ledger says that the round leads to, with what this engine holds now. */
+  async #compare(
+    round: LedgerRound,
+    result: Hash,
+    holder: Engine,
+  ): Promise<{ state: Hash; difference: Difference | null }> {
     const [state, parameters] = [await holder.digest(), await native.digest([holder.trainer.parameters])];
     const compared = [
       ["aggregate", round.result, result],

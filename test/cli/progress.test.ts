@@ -61,6 +61,13 @@ test("with --json every event is a line that parses to itself", () => {
   );
 });
 
+test("a round that counts for nothing is told once all have reported it", () => {
+  const empty = (peer: string): TimedEvent => ({ ...round(peer), contributors: [] }) as TimedEvent;
+  const lines = output("lines", [started, empty("A"), empty("B")]).filter((line) => line.startsWith("round"));
+  assert.is(lines.length, 1);
+  assert.match(lines[0]!, /peer A 2\.000\/1\.500 {2}peer B .*; nobody's work counted$/);
+});
+
 test("option values: what is impossible is refused with what is allowed", () => {
   assert.is(wholeNumber(2, 16)("16"), 16);
   for (const bad of ["1", "17", "2.5", "x", "", "-3", "0x10"])

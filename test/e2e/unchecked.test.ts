@@ -9,7 +9,6 @@ import { audit } from "../../lib/ledger/audit.js";
 import { withSource } from "../../lib/ledger/file.js";
 import { runRules } from "../../lib/ledger/rules/apply.js";
 import { parseConfig } from "../../lib/run/config.js";
-import { PeerFolder } from "../../lib/run/folder.js";
 import { type TestRun, withRun } from "./run.js";
 
 const checked = (trust: Record<string, unknown>, changes: Record<string, unknown> = {}) => ({
@@ -35,14 +34,14 @@ function slow(run: TestRun, options: { delayMs: number }): string {
   return gate;
 }
 
-async function ledgerOf(run: TestRun): Promise<string> {
-  const { runId } = await run.event("started", ({ name }) => name === "first");
-  return new PeerFolder(run.peerFolder("first")).ledger(runId);
+async function replay(run: TestRun) {
+  const config = parseConfig(JSON.parse(readFileSync(join(run.folder, "config.json"), "utf8")));
+  return replayRun({ ledger: await run.ledgerPath("first"), config });
 }
 
 /** Whose work is in each round's aggregate, by the audited ledger of the first peer. */
 async function aggregates(run: TestRun): Promise<number[]> {
-  const path = await ledgerOf(run);
+  const path = await run.ledgerPath("first");
   const sizes: number[] = [];
   const report = await withSource(path, (source) =>
     audit(source, {
@@ -70,6 +69,7 @@ test("a round in which nobody's states could be shown changes nothing, and the r
     );
     const [start] = run.events.flatMap((event) => (event.type === "evaluated" ? [event.validationLoss] : []));
     assert.is(losses[0], start, "the state is as it was");
+    assert.ok((await replay(run)).equal);
   }));
 
 test("a round that is void, as everybody was too slow, is opened again and worked on anew by the same processes", () =>
@@ -83,10 +83,7 @@ test("a round that is void, as everybody was too slow, is opened again and worke
       await run.event("waiting", (event) => event.name === name && event.reason.includes("(expired)"));
     rmSync(gate);
     assert.is(new Set(await run.digests(names)).size, 1);
-    const replayed = await replayRun({
-      ledger: await ledgerOf(run),
-      config: parseConfig(JSON.parse(readFileSync(join(run.folder, "config.json"), "utf8"))),
-    });
+    const replayed = await replay(run);
     assert.ok(replayed.equal);
     const again = replayed.rounds.filter(({ voided }) => voided.length > 0);
     assert.ok(again.length > 0);
