@@ -112,8 +112,7 @@ class AuditRun<State, Effect> {
       }
     } catch (error) {
       // Of the file: a page that cannot be read.
-      if (error instanceof GradmeshError && error.code === "ERR_LEDGER")
-        return { seq: this.#replica.count, reason: error.message };
+      if (isRefusal(error)) return { seq: this.#replica.count, reason: error.message };
       throw error;
     }
     return undefined;
