@@ -1,14 +1,20 @@
-/** A gym in a process of its own, for tests that kill it: argv is the results folder and the config as JSON. */
+/**
+ * A gym in a process group of its own, which it kills, its workers and itself, once an arm has come so far: a test that had to
+ * hear of it first would often be too late. Its arguments: the results folder, the config as JSON, the arm, and the round.
+ */
 import { planArms } from "../../lib/gym/arms.js";
 import { parseGymConfig } from "../../lib/gym/config.js";
 import { runGym } from "../../lib/gym/runner.js";
 
-const [folder, config] = process.argv.slice(2);
+const [folder, config, arm, round] = process.argv.slice(2);
 await runGym(planArms(parseGymConfig(JSON.parse(config!))), {
   folder: folder!,
   jobs: 1,
   resume: true,
   snapshotSeconds: 0,
   resultSeconds: 0,
-  onEvent: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
+  onEvent: (event) => {
+    if (event.type === "progress" && event.name === arm && event.done === Number(round))
+      process.kill(-process.pid, "SIGKILL");
+  },
 });

@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -45,19 +44,11 @@ function folderOf(name: string): string {
 }
 const resultText = (folder: string, name: string) => readFileSync(join(folder, `${name}.json`), "utf8");
 
-/** Kills the gym and its workers once an arm has come so far. Resolves when all of it is gone. */
-function killedAt(arm: string, round: number, folder: string): Promise<void> {
-  const child = spawn(process.execPath, [gymProcess, folder, JSON.stringify(config)], {
-    // A process group of its own, so that one signal ends it with its workers.
-    detached: true,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    const event = JSON.parse(line) as GymEvent;
-    if (event.type === "progress" && event.name === arm && event.done === round)
-      process.kill(-child.pid!, "SIGKILL");
-  });
-  return new Promise((resolve) => child.once("close", () => resolve()));
+/** A gym that kills itself and its workers once an arm has come so far. Resolves with how it ended. */
+function killedAt(arm: string, round: number, folder: string): Promise<NodeJS.Signals | null> {
+  const args = [gymProcess, folder, JSON.stringify(config), arm, `${round}`];
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "ignore", "inherit"] });
+  return new Promise((resolve) => child.once("close", (_code, signal) => resolve(signal)));
 }
 
 test("killed in the middle of every arm, it ends with the very results of one that never was", async () => {
@@ -65,7 +56,7 @@ test("killed in the middle of every arm, it ends with the very results of one th
   const plans = planArms(parseGymConfig(config));
   await runGym(plans, { folder: whole, jobs: 2, resume: false });
   for (const { name, rounds } of plans) {
-    await killedAt(name, Math.ceil(rounds * 0.6), broken);
+    assert.is(await killedAt(name, Math.ceil(rounds * 0.6), broken), "SIGKILL", name);
     assert.ok(existsSync(snapshotPath(broken, name)), `${name} left a snapshot`);
     assert.ok(resultText(broken, name).includes('"state":"running"'));
   }
