@@ -1,11 +1,15 @@
 /** The first thing of a round on a ledger that is not what honest work gives. Pure. */
 import type { Account, Hash } from "../ledger/events.js";
 import { peerIdOfAccount } from "../ledger/sign.js";
-import type { RevealedUnit } from "./audit-ledger.js";
+import { isAccepted } from "../run/trust/standing.js";
+import type { LedgerRound, RevealedUnit } from "./audit-ledger.js";
 
 export interface Difference {
-  /** unit, or root where all that its worker says of single leaves is right: of a worker; else of the round. */
-  readonly of: "unit" | "root" | "aggregate" | "parameters" | "state";
+  /**
+   * unit, or root where all that its worker says of single leaves is right: of a worker. dropped: a worker's work was accepted,
+   * and the round closed with nobody's. Else of the round.
+   */
+  readonly of: "unit" | "root" | "dropped" | "aggregate" | "parameters" | "state";
   readonly worker: Account | null;
   /**
    * Of a unit of H steps: between which leaves of its tree, both included, the first is that differs. 0: the state that it
@@ -46,6 +50,16 @@ export function firstDifference(
   return narrowed(found, [1, leaves.length - 3], revealed.told, leaves);
 }
 
+/**
+ * In a round that was closed with nobody's work: a worker whose work was accepted; null where there is none. Of one whom a
+ * verifier accused, the acceptance may have come after the closing was settled.
+ */
+export function droppedWork({ units, result }: Pick<LedgerRound, "units" | "result">): Difference | null {
+  const dropped = units.find((unit) => isAccepted(unit) && !unit.accused);
+  if (dropped === undefined) return null;
+  return { of: "dropped", worker: dropped.worker, leaves: null, said: result, replayed: result };
+}
+
 /** The difference, which is proven to be between these leaves, up to the first that a verifier told otherwise. */
 function narrowed(
   found: Omit<Difference, "leaves">,
@@ -82,5 +96,7 @@ export function differenceWords({ of, worker, leaves, said, replayed }: Differen
   const hashes = `the ledger says ${said}, honest work gives ${replayed}`;
   if (of === "unit") return `${peerIdOfAccount(worker!)}: ${leafWords(leaves!, steps)}: ${hashes}`;
   if (of === "root") return `${peerIdOfAccount(worker!)}: ${rootWords(leaves, steps)}: ${hashes}`;
+  if (of === "dropped")
+    return `the work of ${peerIdOfAccount(worker!)} was accepted, and the sequencer closed the round with nobody's`;
   return `the ${of === "aggregate" ? of : `${of} after the round`}: ${hashes}`;
 }

@@ -19,6 +19,8 @@ export interface LedgerUnit {
   readonly worker: Account;
   readonly shard: number;
   readonly status: UnitStatus;
+  /** Whether a verifier found it wrong. */
+  readonly accused: boolean;
   /** Null where the worker has revealed nothing. */
   readonly revealed: RevealedUnit | null;
 }
@@ -90,6 +92,7 @@ function openingOf(found: RoundState, steps: number): LedgerOpening {
         worker,
         shard: shards[index]!,
         status: unit.status,
+        accused: found.checks.some((check) => check.worker === worker && check.verdict === verdicts.hard),
         revealed: revealedOf(unit, found, steps),
       };
     }),

@@ -9,7 +9,7 @@ import type { RunConfig } from "../run/config.js";
 import { emptyResult } from "../run/trust/standing.js";
 import type { StrategyView } from "../strategy/strategy.js";
 import { treeOf } from "../verify/merkle.js";
-import { type Difference, firstDifference } from "./audit-difference.js";
+import { type Difference, droppedWork, firstDifference } from "./audit-difference.js";
 import type { LedgerOpening, LedgerRound, LedgerUnit, RevealedUnit } from "./audit-ledger.js";
 import { AuditWorker, type Inner, type UnitReplay } from "./audit-worker.js";
 import { LocalGroup } from "./group.js";
@@ -107,7 +107,7 @@ export class RoundReplayer {
       leftOut: worked.filter((one) => !isIn(one)).map(leftOut),
       voided: voided.map(leftOut),
       state,
-      difference: wrong ?? difference,
+      difference: wrong ?? (isEmpty ? droppedWork(round) : null) ?? difference,
       validationLoss: honest ? (await this.#anyEngine(round.aggregated[0]).evaluate(signal)).loss : null,
     };
     await this.#closeOthers(round);

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { differenceWords, firstDifference } from "../../lib/gym/audit-difference.js";
+import { differenceWords, droppedWork, firstDifference } from "../../lib/gym/audit-difference.js";
+import type { UnitStatus } from "../../lib/ledger/rules/state.js";
 import { treeOf } from "../../lib/verify/merkle.js";
 
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -91,6 +92,23 @@ test("a root that is of other leaves than the unit's is no state's fault", () =>
   assert.is(difference?.of, "root");
   assert.is(difference?.leaves, null);
   assert.match(differenceWords(difference!, 1), /the root of its states is not that of the states which it/);
+});
+
+test("a sequencer that closes a round with nobody's work has dropped what was accepted, unless it was in doubt", () => {
+  const unit = { worker, shard: 0, revealed: null, accused: false, status: "soft" as UnitStatus };
+  const dropped = (...units: Partial<typeof unit>[]) =>
+    droppedWork({ result: hashOf("empty"), units: units.map((changes) => ({ ...unit, ...changes })) });
+  for (const status of ["soft", "left", "expired", "hard", "disputed", "settled"] as const)
+    assert.is(dropped({ status }), null, status);
+  for (const status of ["pending", "claimable"] as const) {
+    const difference = dropped({}, { status });
+    assert.is(difference?.worker, worker);
+    assert.match(
+      differenceWords(difference!, STEPS),
+      /was accepted, and the sequencer closed the round with nobody's/,
+    );
+    assert.is(dropped({ status, accused: true }), null);
+  }
 });
 
 test.run();
