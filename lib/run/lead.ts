@@ -135,7 +135,7 @@ async function serveLedger(
   coordinator: CoordinatorHost,
   host: Host,
 ): Promise<LedgerServer> {
-  trust.bind(coordinator);
+  await trust.bind(coordinator);
   const server = new LedgerServer({
     sequencer: trust.served,
     isMember: (peer) => coordinator.state.peers.has(peer),

@@ -45,13 +45,16 @@ export class LeadRounds {
     return round === null || round.phase === "closed" ? null : round;
   }
 
-  /** What this peer was doing in a round before it was started again is lost: it has no salts and no states of it. */
+  /**
+   * What this peer was doing in a round before it was started again is lost: it has no salts and no states of it. What is
+   * committed is not: its work is in the aggregate.
+   */
   leaveOwn(): void {
     const { open } = this;
     const { sequencer, events } = this.#options;
     const { account } = sequencer;
     const unit = open?.units.get(account);
-    if (open === null || unit === undefined || isOut(unit)) return;
+    if (open === null || unit === undefined || isOut(unit) || this.isCommitted) return;
     events.append({ kind: "RoundLeft", round: open.round, account });
   }
 
@@ -109,6 +112,8 @@ export class LeadRounds {
     events.append(
       () => {
         const aggregated = this.#aggregated(round, result === emptyResult(round) ? [] : contributors);
+        const found = roundOf(this.#state, round);
+        if (aggregated.length === 0 && found !== null && isVoid(found)) return this.#endLost(round);
         return { kind: "RoundClosed", round, result, state, parameters, aggregated };
       },
       // What is recorded meanwhile, or a deadline that passes with it, can end a contributor's unit: it is tried again.
@@ -116,6 +121,13 @@ export class LeadRounds {
         this.#closing = -1;
       },
     );
+  }
+
+  /** The ledger would open it again, which the members, who have applied it, could not take part in: neither can go on. */
+  #endLost(round: number): null {
+    const reason = `round ${round + 1} is committed, and on the ledger all who worked in it are out of it: it can be neither closed nor run again; resume from a checkpoint`;
+    this.#options.coordinator()?.end(reason, "ERR_LEDGER");
+    return null;
   }
 
   /** Of the contributors, those whose work counts by now. */

@@ -111,7 +111,6 @@ export class TrustLead {
     if (pool > 0n && sequencer.state.deposited === 0n)
       await sequencer.append({ kind: "Deposited", account: POOL, amount: pool });
     lead.#accounts.resume();
-    lead.#rounds.leaveOwn();
     // Before anybody is let in.
     await lead.#events.done;
     return lead;
@@ -126,9 +125,11 @@ export class TrustLead {
     }
   }
 
-  /** From now on the coordinator keeps accused and ejected peers out of its views. */
-  bind(coordinator: CoordinatorHost): void {
+  /** From now on the coordinator keeps accused and ejected peers out of its views. It lets nobody in before this is done. */
+  async bind(coordinator: CoordinatorHost): Promise<void> {
     this.#coordinator = coordinator;
+    this.#rounds.leaveOwn();
+    await this.#events.done;
   }
 
   /** What the server of the ledger sees: the sequencer behind the entry check. */

@@ -77,8 +77,19 @@ export function roundOf(ledgerId: string, workers: readonly Identity[]) {
   return { opening, said: [...committed, ...revealed] };
 }
 
-/** A lead with a coordinator that only notes what it is told. */
-export async function world(into?: Awaited<ReturnType<typeof setting>>) {
+/** What the lead reads of a coordinator's record. */
+interface Recorded {
+  round: number;
+  commit: null | { round: number; contributors: string[]; resultDigest: string };
+  members: string[];
+  stateDigest: null | string;
+}
+
+/** A lead with a coordinator that only notes what it is told. @param record of a coordinator that was started again. */
+export async function world(
+  into?: Awaited<ReturnType<typeof setting>>,
+  record: Recorded = { round: 0, commit: null, members: [], stateDigest: null },
+) {
   const place = into ?? (await setting());
   const { path, identity, time, clock, ledgerId, sign } = place;
   const events: RunEvent[] = [];
@@ -99,19 +110,14 @@ export async function world(into?: Awaited<ReturnType<typeof setting>>) {
     onFailure: (error) => assert.unreachable(String(error)),
   });
   const state = {
-    record: {
-      round: 0,
-      commit: null as null | { round: number; contributors: string[]; resultDigest: string },
-      members: [],
-      stateDigest: null as null | string,
-    },
+    record,
     phase: { name: "gathering" },
     peers: new Map<string, { suspended: boolean }>(),
   };
   const mark = (peer: string, suspended: boolean) => {
     if (state.peers.has(peer)) state.peers.set(peer, { suspended });
   };
-  lead.bind({
+  await lead.bind({
     state,
     suspend: (peer: string, reason: string) => {
       mark(peer, true);
