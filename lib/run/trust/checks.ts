@@ -124,7 +124,13 @@ export class Checks {
       : found;
     const { kind, reason } = verdict;
     if (kind === "hard" && opening !== null)
-      this.#options.accuse({ round: work.round, worker, transition, state: opening.state });
+      this.#options.accuse({
+        round: work.round,
+        beacon: work.beacon,
+        worker,
+        transition,
+        state: opening.state,
+      });
     emit({
       type: "checked",
       peer: peerId,

@@ -4,7 +4,7 @@
  * salts are in memory, so a process that was started again can rule, and defend nothing.
  */
 import { asGradmeshError, GradmeshError } from "../../base/errors.js";
-import type { Account, LedgerEvent } from "../../ledger/events.js";
+import type { Account, Hash, LedgerEvent } from "../../ledger/events.js";
 import { isAnswered, standing } from "../../ledger/rules/lookup.js";
 import type { Dispute } from "../../ledger/rules/state.js";
 import { peerIdOfAccount } from "../../ledger/sign.js";
@@ -31,12 +31,15 @@ export interface DisputeDeskOptions extends RulingOptions {
 /** What this peer found wrong: enough to accuse. */
 export interface Accusation {
   readonly round: number;
+  /** Of the round's opening that the work is of: one that was void is opened again under another. */
+  readonly beacon: Hash;
   readonly worker: Account;
   readonly transition: number;
   readonly state: StateTensors;
 }
 
-const key = ({ round, worker, transition }: Omit<Accusation, "state">) => `${round} ${worker} ${transition}`;
+const key = ({ beacon, worker, transition }: Pick<Accusation, "beacon" | "worker" | "transition">) =>
+  `${beacon} ${worker} ${transition}`;
 /** A dispute about older work cannot be opened any more, and one that is open has its trace. */
 const ROUNDS_REMEMBERED = 8;
 /** Accusations whose states are kept: each holds a copy of the model's state. */
@@ -69,9 +72,14 @@ export class DisputeDesk {
   /** This peer's verdict on a transition is hard; it accuses once all verdicts are known. */
   accuse(accusation: Accusation): void {
     const [oldest] = this.#accusations.keys();
-    if (this.#accusations.size >= ACCUSATIONS_MAX) this.#accusations.delete(oldest!);
+    if (this.#accusations.size >= ACCUSATIONS_MAX) this.#drop(oldest!);
     this.#accusations.set(key(accusation), accusation);
     this.#wake();
+  }
+
+  #drop(name: string): void {
+    this.#accusations.delete(name);
+    this.#opened.delete(name);
   }
 
   get #closed(): boolean {
@@ -100,14 +108,15 @@ export class DisputeDesk {
 
   async #openAll(): Promise<void> {
     const { ledger } = this.#options;
-    for (const [name, { round, worker, transition }] of this.#accusations) {
-      if (round < ledger.state.nextRound - ROUNDS_REMEMBERED) {
-        this.#accusations.delete(name);
-        this.#opened.delete(name);
+    for (const [name, { round, beacon, worker, transition }] of this.#accusations) {
+      const found = roundOf(ledger.state, round);
+      // Work of an opening that was void does not exist any more: who disputed it would lose its bond.
+      if (found?.beacon !== beacon || round < ledger.state.nextRound - ROUNDS_REMEMBERED) {
+        this.#drop(name);
         continue;
       }
       // A closed round's too: a peer that was away may hear at once that a round is decided and closed.
-      const unit = roundOf(ledger.state, round)?.units.get(worker);
+      const unit = found.units.get(worker);
       if (unit === undefined || standing(unit) !== "hard" || this.#opened.has(name)) continue;
       if (isAnswered(ledger.state, round, { worker, transition, verifier: ledger.account })) continue;
       this.#opened.add(name);
@@ -199,7 +208,9 @@ export class DisputeDesk {
   }
 
   async #traceOfChallenger(dispute: Dispute): Promise<Trace> {
-    const state = this.#accusations.get(key(dispute))?.state ?? (await this.#stateBefore(dispute));
+    const { beacon } = roundOf(this.#options.ledger.state, dispute.round)!;
+    const known = this.#accusations.get(key({ ...dispute, beacon }))?.state;
+    const state = known ?? (await this.#stateBefore(dispute));
     return this.#options.use(dispute, (trainer) => this.#traceFrom(dispute, trainer, state));
   }
 
