@@ -40,7 +40,7 @@ export class LeadAccounts {
   /** The first stake of who has passed the entry check; once for each account. */
   grant(account: Account): void {
     const { grant, events } = this.#options;
-    if (grant === 0n || this.#granted.has(account)) return;
+    if (this.#granted.has(account)) return;
     this.#granted.add(account);
     events.append({ kind: "Deposited", account, amount: grant });
   }

@@ -5,9 +5,11 @@ import type { GradmeshError } from "../../../lib/base/errors.js";
 import type { LedgerEvent } from "../../../lib/ledger/events.js";
 import { Sequencer } from "../../../lib/ledger/ledger.js";
 import { runRules } from "../../../lib/ledger/rules/apply.js";
+import type { Dispute } from "../../../lib/ledger/rules/state.js";
 import { signerOf } from "../../../lib/ledger/sign.js";
 import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
-import { hashOf } from "../../ledger/rules-world.js";
+import { treeOf } from "../../../lib/verify/merkle.js";
+import { hashOf, terms } from "../../ledger/rules-world.js";
 import { accountOf, registration, roundOf, setting, world } from "./lead-world.js";
 
 test("who passes the entry check is registered and granted its first stake, once; who does not is refused with the cure", async () => {
@@ -77,23 +79,48 @@ test("a process that died owing a grant and an ejection does both when it leads 
     await say(peer, { kind: "Bonded", amount: 1000n });
   }
   time.now += 20;
-  const { opening, said } = roundOf(ledgerId, [cheat, honest]);
+  const leaves = Array.from({ length: terms.unitSteps + 2 }, (_, index) => hashOf(`leaf ${index}`));
+  const tree = treeOf(leaves);
+  const { opening, said } = roundOf(ledgerId, [cheat, honest], tree.root);
   await sequencer.append(opening);
   for (const { who, event } of said) await say(who, event);
   await say(honest, { kind: "DisputeOpened", round: 0, worker: accountOf(cheat), transition: 1 });
-  time.now += 20;
-  await sequencer.append({ kind: "Advanced" });
-  const [dispute] = sequencer.state.disputes.values();
-  assert.is(dispute!.outcome, "challenger");
+  const [{ id }] = sequencer.state.disputes.values() as unknown as [Dispute];
+  await say(cheat, { kind: "Split", dispute: id, children: tree.children(1, 0) });
+  const trace = { before: leaves[0]!, path: tree.proof(0), trace: hashOf("trace"), leaves: 1 };
+  await say(cheat, { kind: "TraceOpened", dispute: id, ...trace });
+  // There is no other peer, so the submitter is the referee.
+  await sequencer.append({
+    kind: "Settled",
+    dispute: id,
+    winner: 1,
+    operator: 0,
+    evidence: hashOf("report"),
+  });
+  assert.is(sequencer.state.disputes.get(id)!.outcome, "challenger");
   await say(poor, registration());
   await sequencer.close();
 
-  const { lead, account, close } = await world(place);
+  const { lead, account } = await world(place);
   assert.ok(account(cheat)!.ejected, "who has lost is out");
   assert.match(JSON.stringify(lead.admission(cheat.peerId)), /refuse.*ejected/);
   assert.not(account(honest)!.ejected);
   assert.is(account(poor)!.free, 2000n, "who was registered has its stake");
-  await close();
+  await lead.close();
+
+  const again = await world(place);
+  const done = [...again.lead.sequencer.records()].map(({ event }) => event);
+  assert.equal(
+    done.filter(({ kind }) => kind === "Ejected"),
+    [
+      {
+        ...{ kind: "Ejected", account: accountOf(cheat), evidence: hashOf("report") },
+        reason: `lost dispute ${id} about its work`,
+      },
+    ],
+  );
+  assert.equal(again.events, [], "what is done is not tried again");
+  await again.close();
 });
 
 test.run();

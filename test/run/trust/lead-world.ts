@@ -23,6 +23,8 @@ export async function setting(changes: Partial<typeof terms> = {}) {
   const folder = mkdtempSync(join(tmpdir(), "gradmesh-lead-"));
   const path = join(folder, "ledger.sqlite");
   const identity = generateIdentity();
+  const ledgerId = await foundLedger(path, identity, { ...genesis, ...changes });
+  // Not before the first record, which would be a ledger's time that stands still for a while.
   const time = { now: Date.now(), step: 0 };
   const clock = {
     ...systemClock,
@@ -31,7 +33,6 @@ export async function setting(changes: Partial<typeof terms> = {}) {
       return time.now;
     },
   };
-  const ledgerId = await foundLedger(path, identity, { ...genesis, ...changes });
   const nonces = new Map<string, bigint>();
   const sign = (who: Identity, event: LedgerEvent) => {
     const nonce = (nonces.get(who.peerId) ?? 0n) + 1n;
@@ -62,17 +63,18 @@ const work = {
   salt: hashOf("salt"),
 };
 
-/** The events of a round of these workers, up to where each of them is accepted. */
-export function roundOf(ledgerId: string, workers: readonly Identity[]) {
+/** The events of a round of these workers, up to where each of them is accepted. @param root of what they did. */
+export function roundOf(ledgerId: string, workers: readonly Identity[], root = work.root) {
+  const content = { ...work, root };
   const accounts = workers.map(accountOf);
   const opening = { kind: "RoundSkipped", round: 0, workers: accounts, shards: shardsOf(accounts) } as const;
   const committed = workers.map((who) => {
-    const commitment = commitmentOf({ ledgerId, round: 0, author: accountOf(who), ...work });
+    const commitment = commitmentOf({ ledgerId, round: 0, author: accountOf(who), ...content });
     return { who, event: { kind: "WorkCommitted", round: 0, commitment } as const };
   });
   const revealed = workers.map((who) => ({
     who,
-    event: { kind: "WorkRevealed", round: 0, ...work } as const,
+    event: { kind: "WorkRevealed", round: 0, ...content } as const,
   }));
   return { opening, said: [...committed, ...revealed] };
 }
