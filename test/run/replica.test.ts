@@ -58,6 +58,27 @@ test("a cheating peer makes a second trainer only to copy with it, and closes al
   }
 });
 
+test("a cheating peer that cannot make the second trainer closes the first", async () => {
+  const counts = { made: 0, closed: 0 };
+  Object.assign(globalThis, { cheatCounts: counts });
+  const once = `(() => {
+    const counts = globalThis.cheatCounts;
+    counts.made += 1;
+    if (counts.made === 2) throw new Error("no memory for another");
+    return 1;
+  })()`;
+  await create("once", { samples: once, close: "() => { globalThis.cheatCounts.closed += 1; }" }).then(
+    (replica) => replica.close(),
+  );
+  Object.assign(counts, { made: 0, closed: 0 });
+  const config = parseConfig({ trainer: { module: "./once.mjs" } });
+  const cheat = { kind: "copy", round: 1 } as const;
+  const options = { config, shard: 1, threads: 1, folder, cheat };
+  const made = createTrainer(options, createStrategies(config.strategy));
+  assert.match(String(await made.catch((error: unknown) => error)), /no memory for another/);
+  assert.equal(counts, { made: 2, closed: 1 });
+});
+
 test("a checkpoint has the model's tensors by their names, a second strategy's behind its own", async () => {
   const data = join(folder, "text.txt");
   await writeFile(data, "call me ishmael. ".repeat(200));

@@ -5,13 +5,16 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { GradmeshError } from "../../../lib/base/errors.js";
-import { newAccount } from "../../../lib/ledger/rules/lookup.js";
+import type { LiveView } from "../../../lib/group/member.js";
+import { newAccount, newUnit } from "../../../lib/ledger/rules/lookup.js";
+import type { LedgerState, RoundState } from "../../../lib/ledger/rules/state.js";
 import { peerIdOfAccount } from "../../../lib/ledger/sign.js";
 import type { Host } from "../../../lib/peer/host.js";
 import { parseConfig } from "../../../lib/run/config.js";
 import { Replica } from "../../../lib/run/replica.js";
 import { PROOF_PROTOCOL } from "../../../lib/run/trust/proof-protocol.js";
 import { TrustPeer, type TrustPeerOptions } from "../../../lib/run/trust/trust-peer.js";
+import type { Trainer } from "../../../lib/trainer/trainer.js";
 import { failure } from "../../failure.js";
 import { fakeLedger, refusal } from "./fake-ledger.js";
 
@@ -91,6 +94,55 @@ test("a peer whose registration fails, or whose stake is refused, frees what it 
     assert.is(listeners.size, 0, "it hears of no record any more");
   }
   await replica.close();
+  await rm(folder, { recursive: true });
+});
+
+test("the trainer that fresh inner state comes from is closed, also where it does not fit", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradmesh-trust-peer-"));
+  for (const fits of [true, false]) {
+    const { config, replica } = await replicaIn(folder);
+    const unit = newUnit(account, { ratePpm: 0, ownStake: 1n, commission: 0, delegators: [] });
+    const opened = { round: 0, beacon: "11".repeat(32), phase: "commit", units: new Map([[account, unit]]) };
+    const own = { ...newAccount(account), registered: true, bonded: 1000n, inner: "22".repeat(32) };
+    const { ledger } = fakeLedger(account, {
+      accounts: new Map([[account, own]]),
+      rounds: new Map([[0, opened as unknown as RoundState]]),
+      nextRound: 1,
+      // No inner state that this peer could have goes on from the ledger's.
+      terms: { firstRound: 0, inner: "33".repeat(32) } as LedgerState["terms"],
+    });
+    const host = {
+      peerId: peerIdOfAccount(account),
+      handle: async () => {},
+      unhandle: async () => {},
+    } as unknown as Host;
+    const { innerState } = replica.engine.trainer;
+    let closed = 0;
+    const fresh = {
+      innerState: fits ? innerState.map(({ data }) => ({ data: data.map(() => 7) })) : [],
+      close: () => {
+        closed += 1;
+      },
+    } as unknown as Trainer;
+    const joining: TrustPeerOptions = {
+      ...{ ledger, config, host, device: "cpu", threads: 1, emit: () => {}, cheat: null },
+      makeTrainer: async () => fresh,
+    };
+    const peer = await TrustPeer.join(joining, replica, new AbortController().signal);
+    const view = { round: 0, members: [], signal: new AbortController().signal } as unknown as LiveView;
+    const done = await peer.rounds.open(view).then(
+      () => true,
+      () => false,
+    );
+    assert.is(done, fits);
+    assert.is(closed, 1);
+    assert.is(
+      innerState.every(({ data }) => data.every((value) => value === 7)),
+      fits,
+    );
+    await peer.close();
+    await replica.close();
+  }
   await rm(folder, { recursive: true });
 });
 
