@@ -2,7 +2,7 @@
 import { canonicalDigest } from "../../base/canonical-json.js";
 import { beaconInput, type Check } from "../../ledger/draw.js";
 import type { Account, EventBody, Hash } from "../../ledger/events.js";
-import type { LedgerState, RoundPhase, RoundState, Unit } from "../../ledger/rules/state.js";
+import type { Dispute, LedgerState, RoundPhase, RoundState, Unit } from "../../ledger/rules/state.js";
 import { accountOfPeerId } from "../../ledger/sign.js";
 
 export type Condition = (state: LedgerState) => boolean;
@@ -60,6 +60,29 @@ export function outOf(found: RoundState, account: Account): string | null {
   if (isEmpty(found) && (unit === undefined || isLost(unit))) return null;
   const why = unit === undefined ? "" : `, as its work in it does not count (${unit.status})`;
   return `round ${found.round + 1} goes on without it${why}; it takes part from the next one on`;
+}
+
+/**
+ * Why an account can be in no view, whatever round is open; null where it can. Also for a dispute of a round that is closed:
+ * who trains on lets go of the states that it needs. The state is looked through once, for any number of accounts.
+ */
+export function hindrances({ disputes, eligible, terms, accounts }: LedgerState) {
+  const accused = new Map<Account, Dispute>();
+  for (const dispute of disputes.values())
+    if (dispute.transition > 0 && dispute.outcome === null && !accused.has(dispute.worker))
+      accused.set(dispute.worker, dispute);
+  const able = new Set(eligible);
+  const least = terms?.stakeMin ?? 0n;
+  return (account: Account): string | null => {
+    const dispute = accused.get(account);
+    if (dispute !== undefined)
+      return `dispute ${dispute.id} about its work in round ${dispute.round + 1} is open`;
+    if (able.has(account)) return null;
+    const bonded = accounts.get(account)?.bonded ?? 0n;
+    return bonded < least
+      ? `its stake is ${bonded} units, and a worker of the run has at least ${least} bonded`
+      : "it is not registered as a worker of the run";
+  };
 }
 
 /** What the members of an empty round vote for, and commit: nothing is aggregated, and the state stays as it was. */

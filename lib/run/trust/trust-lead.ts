@@ -22,7 +22,7 @@ import { LeadRounds } from "./lead-rounds.js";
 import type { ServedLedger } from "./ledger-server.js";
 import { LocalLedger } from "./local-ledger.js";
 import { OwnEvents } from "./own-events.js";
-import { outOf } from "./standing.js";
+import { hindrances, outOf } from "./standing.js";
 
 export interface TrustLeadOptions {
   /** Of the ledger's file. */
@@ -108,12 +108,17 @@ export class TrustLead {
     const { path, identity, clock, pool } = options;
     const sequencer = Sequencer.open({ path, signer: signerOf(identity), clock, rules: runRules });
     const lead = new TrustLead(options, sequencer);
-    if (pool > 0n && sequencer.state.deposited === 0n)
-      await sequencer.append({ kind: "Deposited", account: POOL, amount: pool });
-    lead.#accounts.resume();
-    // Before anybody is let in.
-    await lead.#events.done;
-    return lead;
+    try {
+      if (pool > 0n && sequencer.state.deposited === 0n)
+        await sequencer.append({ kind: "Deposited", account: POOL, amount: pool });
+      lead.#accounts.resume();
+      // Before anybody is let in.
+      await lead.#events.done;
+      return lead;
+    } catch (error) {
+      await lead.close();
+      throw error;
+    }
   }
 
   /** Lets time pass on the ledger where a deadline is over and nobody says anything. */
@@ -181,26 +186,10 @@ export class TrustLead {
     const account = accountOfPeerId(peerId);
     const known = this.#state.accounts.get(account);
     if (known?.ejected) return { refuse: "it was ejected from the run; its ledger has the evidence" };
-    const suspend = this.#hindrance(account) ?? this.#absence(account);
+    const suspend = hindrances(this.#state)(account) ?? this.#absence(account);
     if (suspend === null) return null;
     this.#resting.add(account);
     return { suspend };
-  }
-
-  /**
-   * Why the account can be in no view, whatever round is open; null where it can. Also a dispute of a round that is closed:
-   * who trains on lets go of the states that it needs.
-   */
-  #hindrance(account: Account): string | null {
-    for (const dispute of this.#state.disputes.values())
-      if (dispute.worker === account && dispute.transition > 0 && dispute.outcome === null)
-        return `dispute ${dispute.id} about its work in round ${dispute.round + 1} is open`;
-    if (this.#state.eligible.includes(account)) return null;
-    const least = this.#state.terms?.stakeMin ?? 0n;
-    const bonded = this.#state.accounts.get(account)?.bonded ?? 0n;
-    return bonded < least
-      ? `its stake is ${bonded} units, and a worker of the run has at least ${least} bonded`
-      : "it is not registered as a worker of the run";
   }
 
   /** Why the open round goes on without the account; null where it is in it, or none is open. */
@@ -246,7 +235,8 @@ export class TrustLead {
       if (type === "ejected")
         this.#coordinator?.expel(peerIdOfAccount(account!), `it is ejected from the run: ${reason ?? ""}`);
     }
-    this.#review();
+    // Of records that came together the state is that after the last.
+    if (seq === this.sequencer.count - 1) this.#review();
   }
 
   #tell(seq: number, { type, account, amount, round, reason }: Effect): void {
@@ -270,19 +260,23 @@ export class TrustLead {
     const coordinator = this.#coordinator;
     if (coordinator === null) return;
     const { open, isCommitted } = this.#rounds;
+    const hindrance = hindrances(this.#state);
     for (const [peer, { suspended }] of coordinator.state.peers) {
       if (suspended) continue;
       const account = accountOfPeerId(peer);
       // Who has no unit waits for the next round anyway, and who has voted is not sent away before it has applied the result.
       const isIn = open?.units.has(account) === true && !isCommitted;
-      const reason = this.#hindrance(account) ?? (isIn ? this.#absence(account) : null);
+      const reason = hindrance(account) ?? (isIn ? this.#absence(account) : null);
       if (reason === null) continue;
       this.#resting.add(account);
       coordinator.suspend(peer, reason);
     }
     if (open === null) this.#rounds.over();
+    // Who is gone says hello again before it is in a view.
+    for (const account of this.#resting)
+      if (!coordinator.state.peers.has(peerIdOfAccount(account))) this.#resting.delete(account);
     const able = [...this.#resting].filter(
-      (account) => this.#hindrance(account) === null && this.#absence(account) === null,
+      (account) => hindrance(account) === null && this.#absence(account) === null,
     );
     if (able.length === 0) return;
     for (const account of able) this.#resting.delete(account);
