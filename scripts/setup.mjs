@@ -239,7 +239,7 @@ async function buildNative(node, wasInterrupted) {
   const build = ["--build", at("build"), "--config", "Release", "--parallel", String(availableParallelism())];
   // A killed compiler may leave half an object file that make takes for a whole one.
   if (wasInterrupted) build.push("--clean-first");
-  const what = `building native code${first || wasInterrupted ? " (about a minute the first time)" : ""}`;
+  const what = `building native code${first || wasInterrupted ? " (some minutes the first time)" : ""}`;
   await run(what, "cmake", build, toolEnvironment());
 }
 
