@@ -247,4 +247,15 @@ test("refusals say why", () => {
   assert.is(machine.running(), "epoch 2 round 0: B C");
 });
 
+test("a member alone in its view that is suspended and restored with all others is in the next view with them", () => {
+  const machine = started(["A", "B", "E"]);
+  const [silent, ...others] = machine.state.record.members as [string, ...string[]];
+  for (const peer of others) machine.step({ type: "suspend", peer, reason: "its work does not count" });
+  assert.match(machine.running(), new RegExp(`: ${silent}$`));
+  machine.step({ type: "suspend", peer: silent, reason: "it did not vote" });
+  assert.is(machine.state.phase.name, "gathering");
+  machine.step({ type: "restore", peers: [silent, ...others] });
+  assert.match(machine.running(), new RegExp(`: ${[silent, ...others].join(" ")}$`));
+});
+
 test.run();

@@ -1,14 +1,14 @@
 /** The submitter's part in the ledger's rounds, which are the coordinator's: it skips late leaders, and says who left and what closed. */
 import type { Clock } from "../../base/clock.js";
 import type { CoordinatorHost } from "../../group/coordinator-host.js";
-import type { EventBody, Hash } from "../../ledger/events.js";
+import type { Account, EventBody, Hash } from "../../ledger/events.js";
 import type { Sequencer } from "../../ledger/ledger.js";
 import type { Effect } from "../../ledger/rules/effect.js";
 import { standing } from "../../ledger/rules/lookup.js";
 import { type LedgerState, POOL, ROUNDS_KEPT, type RoundState } from "../../ledger/rules/state.js";
-import { accountOfPeerId } from "../../ledger/sign.js";
+import { accountOfPeerId, peerIdOfAccount } from "../../ledger/sign.js";
 import type { OwnEvents } from "./own-events.js";
-import { emptyResult, isAccepted, isOut, isVoid, leaderOf, roundOf, shardBytes } from "./standing.js";
+import { emptyResult, isAccepted, isLost, isOut, isVoid, leaderOf, roundOf, shardBytes } from "./standing.js";
 
 /** Empty rounds in a row after which the run ends: whatever keeps peers from being checked does not pass by itself. */
 const EMPTY_ROUNDS_MAX = ROUNDS_KEPT;
@@ -18,7 +18,7 @@ export interface LeadRoundsOptions {
   readonly events: OwnEvents;
   readonly clock: Clock;
   /** Null before the run has one. */
-  coordinator(): Pick<CoordinatorHost, "state" | "end"> | null;
+  coordinator(): Pick<CoordinatorHost, "state" | "suspend" | "end"> | null;
   warn(reason: string): void;
 }
 
@@ -29,6 +29,9 @@ export class LeadRounds {
   /** The last round that the ledger is being told is closed, and the number of records when it was told that one is void. */
   #closing = -1;
   #voided = -1;
+  /** Of the opening with this beacon: who alone can finish the round, and since when it is them alone. */
+  #awaited: { readonly beacon: Hash; readonly workers: readonly Account[]; readonly since: number } | null =
+    null;
   #applied: { readonly round: number; readonly parameters: Hash } | null = null;
 
   constructor(options: LeadRoundsOptions) {
@@ -64,6 +67,7 @@ export class LeadRounds {
     const [next] = this.#state.timers;
     if (next !== undefined && next.at <= clock.wall()) events.append({ kind: "Advanced" });
     this.#skipLeader();
+    this.#leaveAwaited();
     this.#closeRest();
   }
 
@@ -79,6 +83,53 @@ export class LeadRounds {
     if (!isLate && workers.includes(leader)) return;
     const shards = shardBytes(record.members.map((member) => record.shards.get(member)!));
     events.append({ kind: "RoundSkipped", round, workers, shards });
+  }
+
+  /**
+   * Only those whose work counts can finish a round, and all others wait for them. Where they are gone or silent they leave it:
+   * then it counts for nothing, and goes on with everybody. In time before the run ends, and before their work is paid.
+   */
+  #leaveAwaited(): void {
+    const { clock } = this.#options;
+    const coordinator = this.#options.coordinator();
+    const { open } = this;
+    if (coordinator === null || open?.phase !== "decided" || this.isCommitted) return;
+    const { phase, peers, charter } = coordinator.state;
+    if (phase.name === "ended") return;
+    const { round } = open;
+    const units = [...open.units.values()];
+    const awaited = units.filter(({ status }) => status === "pending").map(({ worker }) => worker);
+    const since = this.#awaitedSince(open, awaited);
+    const waiting = units.some((unit) => isLost(unit) && peers.has(peerIdOfAccount(unit.worker)));
+    if (!waiting || (phase.name === "running" && phase.votes.size > 0)) return;
+    const { verdictSpan, lockSpan } = this.#state.terms!;
+    const isPaused = phase.name === "gathering";
+    const recoverMs = isPaused ? charter.settings.recoverLimitMs / 2 : Number.POSITIVE_INFINITY;
+    const limitMs = Math.min(verdictSpan, lockSpan / 2, recoverMs);
+    if (clock.now() - since < limitMs) return;
+    const reason = `the others wait for it to end round ${round + 1}, and it did not vote within ${limitMs} ms`;
+    for (const account of awaited) {
+      const peer = peerIdOfAccount(account);
+      // So that it can't vote any more: what is committed would not be what the ledger says.
+      if (peers.has(peer)) coordinator.suspend(peer, reason);
+      this.#part(round, account);
+    }
+  }
+
+  /** Each time that some of them go, those who stay have the time anew; nobody has it by going and coming back. */
+  #awaitedSince({ beacon }: RoundState, awaited: readonly Account[]): number {
+    const { clock, coordinator } = this.#options;
+    const { record, phase } = coordinator()!.state;
+    const known = this.#awaited?.beacon === beacon ? this.#awaited.workers : [];
+    const count = (workers: readonly Account[]) => {
+      this.#awaited = { beacon, workers, since: clock.now() };
+    };
+    if (!known.some((worker) => awaited.includes(worker))) count(awaited);
+    else if (phase.name === "running") {
+      const here = known.filter((worker) => record.members.includes(peerIdOfAccount(worker)));
+      if (here.length > 0 && here.length < known.length) count(here);
+    }
+    return this.#awaited!.since;
   }
 
   /** A round that is committed and that the ledger was not told of, or refused; one that everybody is out of: it is opened again. */
@@ -153,11 +204,16 @@ export class LeadRounds {
     const present = new Set(members.map(accountOfPeerId));
     for (const [account, unit] of open.units) {
       if (present.has(account) || open.left.has(account) || isOut(unit) || isAccepted(unit)) continue;
-      const name = `${open.round} ${account}`;
-      if (this.#leaving.has(name)) continue;
-      this.#leaving.add(name);
-      this.#options.events.append({ kind: "RoundLeft", round: open.round, account });
+      this.#part(open.round, account);
     }
+  }
+
+  /** Says once that the account has left the round. */
+  #part(round: number, account: Account): void {
+    const name = `${round} ${account}`;
+    if (this.#leaving.has(name)) return;
+    this.#leaving.add(name);
+    this.#options.events.append({ kind: "RoundLeft", round, account });
   }
 
   /** The open round is committed: who is in its view then has voted. */

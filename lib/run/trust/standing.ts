@@ -42,7 +42,7 @@ export const isOut = ({ status }: Pick<Unit, "status">): boolean =>
   ["hard", "soft", "disputed", "settled", "expired", "left", "forced"].includes(status);
 
 /** As isOut, where nothing that is still open can change it: no accusation, no dispute. */
-const isLost = ({ status }: Pick<Unit, "status">): boolean =>
+export const isLost = ({ status }: Pick<Unit, "status">): boolean =>
   ["soft", "settled", "expired", "left", "forced"].includes(status);
 
 /** Nobody's work can count in it, for everybody is gone: it is opened again. */

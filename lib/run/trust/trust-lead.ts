@@ -232,6 +232,8 @@ export class TrustLead {
       const { type, dispute, account, reason } = effect;
       const isRuling = event.kind === "Settled" && event.dispute === dispute;
       if (type === "settled") this.#accounts.settled(dispute!, isRuling ? event.evidence : POOL);
+      // It may be suspended; #review lets it in again, together with all others, as soon as the round allows it.
+      if (type === "left") this.#resting.add(account!);
       if (type === "ejected")
         this.#coordinator?.expel(peerIdOfAccount(account!), `it is ejected from the run: ${reason ?? ""}`);
     }

@@ -25,9 +25,14 @@ export async function setting(changes: Partial<typeof terms> = {}) {
   const identity = generateIdentity();
   const ledgerId = await foundLedger(path, identity, { ...genesis, ...changes });
   // Not before the first record, which would be a ledger's time that stands still for a while.
-  const time = { now: Date.now(), step: 0 };
+  const time = { now: Date.now(), step: 0, looks: 0 };
   const clock = {
     ...systemClock,
+    now: () => time.now,
+    sleep: (ms: number, signal?: AbortSignal) => {
+      time.looks += 1;
+      return systemClock.sleep(ms, signal);
+    },
     wall: () => {
       time.now += time.step;
       return time.now;
@@ -113,7 +118,8 @@ export async function world(
   });
   const state = {
     record,
-    phase: { name: "gathering" },
+    charter: { settings: { recoverLimitMs: 30 } },
+    phase: { name: "gathering" } as { name: string; votes?: Map<string, unknown> },
     peers: new Map<string, { suspended: boolean }>(),
   };
   const mark = (peer: string, suspended: boolean) => {
@@ -157,13 +163,19 @@ export async function world(
     await register(last);
     await until(() => account(last)?.free === 2000n);
   };
+  /** The lead has looked at what nobody tells it, and done what follows. */
+  const look = async () => {
+    const before = time.looks;
+    await eventually(() => time.looks > before);
+    await fence();
+  };
   const close = async () => {
     await lead.close();
     place.remove();
   };
   return {
     ...{ lead, identity, events, told, checked, state, time, ledgerId, place },
-    ...{ sign, say, register, join, account, worth, until, fence, close },
+    ...{ sign, say, register, join, account, worth, until, fence, look, close },
   };
 }
 
