@@ -1,17 +1,16 @@
 /** The submitter's part in the ledger's rounds, which are the coordinator's: it skips late leaders, and says who left and what closed. */
 import type { Clock } from "../../base/clock.js";
+import type { ErrorCode } from "../../base/errors.js";
 import type { CoordinatorHost } from "../../group/coordinator-host.js";
 import type { Account, EventBody, Hash } from "../../ledger/events.js";
 import type { Sequencer } from "../../ledger/ledger.js";
 import type { Effect } from "../../ledger/rules/effect.js";
 import { standing } from "../../ledger/rules/lookup.js";
-import { type LedgerState, POOL, ROUNDS_KEPT, type RoundState } from "../../ledger/rules/state.js";
+import { type LedgerState, POOL, type RoundState } from "../../ledger/rules/state.js";
 import { accountOfPeerId, peerIdOfAccount } from "../../ledger/sign.js";
+import { nothingChecked, nothingInTime } from "./hopeless.js";
 import type { OwnEvents } from "./own-events.js";
 import { emptyResult, isAccepted, isLost, isOut, isVoid, leaderOf, roundOf, shardBytes } from "./standing.js";
-
-/** Empty rounds in a row after which the run ends: whatever keeps peers from being checked does not pass by itself. */
-const EMPTY_ROUNDS_MAX = ROUNDS_KEPT;
 
 export interface LeadRoundsOptions {
   readonly sequencer: Sequencer<LedgerState, Effect>;
@@ -29,6 +28,7 @@ export class LeadRounds {
   /** The last round that the ledger is being told is closed, and the number of records when it was told that one is void. */
   #closing = -1;
   #voided = -1;
+  #ended = false;
   /** Of the opening with this beacon: who alone can finish the round, and since when it is them alone. */
   #awaited: { readonly beacon: Hash; readonly workers: readonly Account[]; readonly since: number } | null =
     null;
@@ -69,6 +69,8 @@ export class LeadRounds {
     this.#skipLeader();
     this.#leaveAwaited();
     this.#closeRest();
+    // A lead that died before it did so ends the run when it leads again.
+    if (this.open === null) this.#endHopeless();
   }
 
   /** Opens a round whose leader is lost to the run, or late, in its place. */
@@ -140,12 +142,30 @@ export class LeadRounds {
     if (open === null || record === undefined) return;
     const { round } = open;
     const { commit, stateDigest } = record;
-    if (commit?.round === round && stateDigest !== null && open.phase === "decided")
-      this.close(round, commit.contributors, stateDigest);
-    if (!isVoid(open) || commit?.round === round || this.#voided === sequencer.count) return;
+    if (commit?.round === round) {
+      // The ledger would open it again, which the members, who have applied it, could not take part in: neither can go on.
+      if (isVoid(open))
+        this.#end(
+          `round ${round + 1} is committed, and on the ledger all who worked in it are out of it (its members voted before it was checked, or all were too late): it can be neither closed nor run again; resume from a checkpoint`,
+          "ERR_LEDGER",
+        );
+      else if (stateDigest !== null && open.phase === "decided")
+        this.close(round, commit.contributors, stateDigest);
+      return;
+    }
+    if (!isVoid(open) || this.#voided === sequencer.count) return;
     this.#voided = sequencer.count;
     const { parameters } = this.#state;
     events.append({ kind: "RoundClosed", round, result: POOL, state: POOL, parameters, aggregated: [] });
+    const reason = nothingInTime(sequencer, this.#state, round);
+    if (reason !== null) this.#end(reason, "ERR_TIMEOUT");
+  }
+
+  #end(reason: string, code: ErrorCode): void {
+    const coordinator = this.#options.coordinator();
+    if (coordinator === null || this.#ended) return;
+    this.#ended = true;
+    coordinator.end(reason, code);
   }
 
   /** This peer has applied a round: what the next one begins with. Called before it tells the coordinator. */
@@ -159,12 +179,18 @@ export class LeadRounds {
     this.#closing = round;
     const { events, coordinator } = this.#options;
     const result = coordinator()?.state.record.commit?.resultDigest ?? state;
-    const parameters = this.#applied?.round === round ? this.#applied.parameters : POOL;
+    const isEmpty = result === emptyResult(round);
     events.append(
       () => {
-        const aggregated = this.#aggregated(round, result === emptyResult(round) ? [] : contributors);
         const found = roundOf(this.#state, round);
-        if (aggregated.length === 0 && found !== null && isVoid(found)) return this.#endLost(round);
+        // Before it is decided all of it may come to be too late, and the ledger would open it again: #closeRest closes it, or ends the run.
+        if (found !== null && (found.phase !== "decided" || isVoid(found))) {
+          this.#closing = -1;
+          return null;
+        }
+        const aggregated = this.#aggregated(round, isEmpty ? [] : contributors);
+        const unapplied = isEmpty ? this.#state.parameters : POOL;
+        const parameters = this.#applied?.round === round ? this.#applied.parameters : unapplied;
         return { kind: "RoundClosed", round, result, state, parameters, aggregated };
       },
       // What is recorded meanwhile, or a deadline that passes with it, can end a contributor's unit: it is tried again.
@@ -172,13 +198,6 @@ export class LeadRounds {
         this.#closing = -1;
       },
     );
-  }
-
-  /** The ledger would open it again, which the members, who have applied it, could not take part in: neither can go on. */
-  #endLost(round: number): null {
-    const reason = `round ${round + 1} is committed, and on the ledger all who worked in it are out of it: it can be neither closed nor run again; resume from a checkpoint`;
-    this.#options.coordinator()?.end(reason, "ERR_LEDGER");
-    return null;
   }
 
   /** Of the contributors, those whose work counts by now. */
@@ -227,17 +246,9 @@ export class LeadRounds {
     this.#endHopeless();
   }
 
-  /** Ends a run in which nothing can be checked. By the ledger, so that a restart does not begin to count again. */
+  /** Ends a run in which nothing can be checked. */
   #endHopeless(): void {
-    const { terms, rounds, nextRound } = this.#state;
-    const last = Array.from({ length: EMPTY_ROUNDS_MAX }, (_, back) => rounds.get(nextRound - 1 - back));
-    if (!last.every((round) => round?.closed?.aggregated.length === 0)) return;
-    const { verdictSpan, moveSpan } = terms!;
-    this.#options
-      .coordinator()
-      ?.end(
-        `in ${EMPTY_ROUNDS_MAX} rounds in a row nobody's work could be checked, as nobody's states could be shown in time; give peers more of it with trust.limitMs (${verdictSpan}) and trust.moveLimitMs (${moveSpan}), or faster machines and links`,
-        "ERR_TIMEOUT",
-      );
+    const reason = nothingChecked(this.#state);
+    if (reason !== null) this.#end(reason, "ERR_TIMEOUT");
   }
 }

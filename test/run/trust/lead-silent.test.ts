@@ -24,15 +24,15 @@ async function onlyEve() {
   return { ...made, ada, bob, eve };
 }
 
-/** The others are restored at once, after all that was told before; the round then comes to nothing. */
+/** All that are there are restored at once, after all that was told before; the round then comes to nothing. */
 async function goesOn(made: World, before: readonly string[]) {
-  const { told, peers, lead } = made;
+  const { told, peers, lead, state } = made;
   await eventually(() => told.length > before.length);
   assert.equal(lines(told).slice(0, -1), before);
   assert.equal(
     told.at(-1)!.split(" ").slice(1).sort(),
-    peers.map(({ peerId }) => peerId).sort(),
-    "at once, so that all of them are in the next view",
+    [...state.peers.keys()].sort(),
+    "all that are there at once, so that they are in the next view together",
   );
   assert.match(told.at(-1)!, /^restore /);
   for (const { peerId } of peers) assert.is(lead.admission(peerId), null);

@@ -85,7 +85,7 @@ export function roundOf(ledgerId: string, workers: readonly Identity[], root = w
 }
 
 /** What the lead reads of a coordinator's record. */
-interface Recorded {
+export interface Recorded {
   round: number;
   commit: null | { round: number; contributors: string[]; resultDigest: string };
   members: string[];

@@ -306,4 +306,29 @@ test("a round in which nobody's work counts is cleared with nothing; an accusati
   worker.trainer.close();
 });
 
+test("a member that has no part in a round is cleared with nothing once the verdicts are in, and not before", async () => {
+  const both = [account, other];
+  const worker = await workerOf((inner) => openRound([1, 2], inner, both));
+  const { rounds, view, replica, state, changed } = worker;
+  await rounds.open(view);
+  await train(worker);
+  const [round] = state.rounds.values();
+  round!.units.delete(account);
+  round!.units.get(other)!.status = "committed";
+  round!.phase = "reveal";
+  let cleared = "";
+  const done = rounds.clear(view, replica).then((found) => {
+    cleared = found;
+  });
+  changed();
+  await turns();
+  assert.is(cleared, "", "the other's work may count yet");
+  round!.units.get(other)!.status = "soft";
+  round!.phase = "decided";
+  changed();
+  await done;
+  assert.is(cleared, "none");
+  worker.trainer.close();
+});
+
 test.run();
