@@ -3,6 +3,7 @@
  * steps that need no network, then exchanges with the members of a view, then, once the coordinator has committed it,
  * what had to wait for that. Until the commit the exchanges can begin again with other members.
  */
+import { secondsSince } from "../base/clock.js";
 import { native } from "../native/load.js";
 import { roundSteps } from "../strategy/list.js";
 import type { Strategy, StrategyView } from "../strategy/strategy.js";
@@ -168,7 +169,7 @@ export class Engine {
     const sum: LossSum = { loss: 0, steps: 0 };
     for (let step = start; step < trainedTo; step += 1)
       addLoss(sum, await this.#inner.whole(step, step + 1 === trainedTo));
-    return { ...meanOf(sum), sum, seconds: (performance.now() - startedAt) / 1000 };
+    return { ...meanOf(sum), sum, seconds: secondsSince(startedAt) };
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Replays the rounds of a verified run one after another, in the order of its ledger. */
-
+import { secondsSince } from "../base/clock.js";
 import { Contributed } from "../engine/contributed.js";
 import type { Engine } from "../engine/engine.js";
 import type { Account, Hash } from "../ledger/events.js";
@@ -94,9 +94,7 @@ export class RoundReplayer {
     const isIn = ({ unit }: Worked) => round.aggregated.includes(unit.worker);
     const wrong = worked.find((one) => isIn(one) && one.difference !== null)?.difference ?? null;
     const stops = wrong !== null && !honest;
-    const isEmpty = round.aggregated.length === 0;
-    const come = () => (isEmpty ? this.#pass(round) : this.#aggregate(round));
-    const { state, difference } = stops ? { state: "", difference: null } : await come();
+    const { state, difference } = stops ? { state: "", difference: null } : await this.#aggregate(round);
     const began = [...voided, ...worked].filter(({ replay }) => replay?.afresh);
     const replayed = {
       round: round.round + 1,
@@ -107,11 +105,11 @@ export class RoundReplayer {
       leftOut: worked.filter((one) => !isIn(one)).map(leftOut),
       voided: voided.map(leftOut),
       state,
-      difference: wrong ?? (isEmpty ? droppedWork(round) : null) ?? difference,
+      difference: wrong ?? difference,
       validationLoss: honest ? (await this.#anyEngine(round.aggregated[0]).evaluate(signal)).loss : null,
     };
     await this.#closeOthers(round);
-    return { ...replayed, seconds: (performance.now() - startedAt) / 1000 };
+    return { ...replayed, seconds: secondsSince(startedAt) };
   }
 
   get #roundSteps(): number {
@@ -214,11 +212,13 @@ export class RoundReplayer {
   /** A round in which nobody's work counted: the state stays as it was. */
   async #pass(round: LedgerRound): Promise<{ state: Hash; difference: Difference | null }> {
     for (const worker of this.#workers.values()) await this.#adopt(worker, round.round + 1);
-    return this.#compare(round, emptyResult(round.round), this.#anyEngine(undefined));
+    const compared = await this.#compare(round, emptyResult(round.round), this.#anyEngine(undefined));
+    return { ...compared, difference: droppedWork(round) ?? compared.difference };
   }
 
   /** The exchange of those that the ledger names, and what it leads to. */
   async #aggregate(round: LedgerRound): Promise<{ state: Hash; difference: Difference | null }> {
+    if (round.aggregated.length === 0) return this.#pass(round);
     const members = round.aggregated.map((account) => this.#workers.get(account)!);
     const engines = members.map(({ engine }) => engine);
     const view: StrategyView = {

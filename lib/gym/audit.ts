@@ -3,6 +3,7 @@
  * anybody can show that the run's state is what honest work gives, needing no peer of it and believing none.
  */
 import { availableParallelism } from "node:os";
+import { secondsSince } from "../base/clock.js";
 import { GradmeshError } from "../base/errors.js";
 import type { Hash } from "../ledger/events.js";
 import { type RunConfig, runRecipe } from "../run/config.js";
@@ -103,6 +104,6 @@ export async function replayRun(options: ReplayOptions): Promise<ReplayReport> {
     equal: rounds.every(({ difference }) => difference === null),
     state: rounds.findLast(({ difference }) => difference === null)?.state ?? "",
     steps: rounds.reduce((sum, { steps }) => sum + steps, 0),
-    seconds: (performance.now() - startedAt) / 1000,
+    seconds: secondsSince(startedAt),
   };
 }

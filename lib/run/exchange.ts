@@ -1,5 +1,7 @@
 /** What a peer does with one view: catch others up or be caught up, take the inner steps, exchange, and vote. */
+
 import { canonicalDigest } from "../base/canonical-json.js";
+import { secondsSince } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";
 import type { Prober } from "../group/link-prober.js";
 import type { LiveView, Member } from "../group/member.js";
@@ -302,7 +304,7 @@ export class Exchange {
       this.#freeLinks();
     }
     member.synced({ epoch, round, stateDigest: replica.standing.stateDigest ?? "" });
-    const seconds = (performance.now() - startedAt) / 1000;
+    const seconds = secondsSince(startedAt);
     emit({ type: "synced", peer: self, round, source, bytes, seconds });
     return true;
   }

@@ -1,4 +1,5 @@
 /** A trainer with a watch: how long its inner steps take, wherever in a round they are. */
+import { secondsSince } from "../base/clock.js";
 import type { Trainer } from "../trainer/trainer.js";
 
 export interface StepWatch {
@@ -14,7 +15,7 @@ export function measuredTrainer(trainer: Trainer, watch: StepWatch): Trainer {
     try {
       return await work();
     } finally {
-      watch.seconds += (performance.now() - startedAt) / 1000;
+      watch.seconds += secondsSince(startedAt);
     }
   };
   const { layout, parameters, innerState, fingerprint, gradients, samples } = trainer;

@@ -1,6 +1,6 @@
 /** A peer's training from the welcome on: its replica, its links, the work on views and commits, its checkpoints. */
 
-import { systemClock } from "../base/clock.js";
+import { secondsSince, systemClock } from "../base/clock.js";
 import { type LoadedCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.js";
 import { createProber, type Prober } from "../group/link-prober.js";
 import { type BulkLinks, createBulkLinks } from "../group/links.js";
@@ -238,7 +238,7 @@ export class Training {
         train: trainSeconds,
         sync: Math.max(0, roundSeconds - trainSeconds),
         reduce: reduceSeconds,
-        apply: (performance.now() - committedAt) / 1000,
+        apply: secondsSince(committedAt),
       },
       stateDigest: ownDigest,
     };

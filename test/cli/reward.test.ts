@@ -12,7 +12,7 @@ import { runRules } from "../../lib/ledger/rules/apply.js";
 import { POOL } from "../../lib/ledger/rules/state.js";
 import { peerIdOfAccount, type Signer, signEvent } from "../../lib/ledger/sign.js";
 import { commitmentOf } from "../../lib/verify/commitment.js";
-import { hashOf, opaque, shardsOf, terms, World } from "../ledger/rules-world.js";
+import { madeUpWork, shardsOf, terms, World } from "../ledger/rules-world.js";
 import { newSigner } from "../ledger/tiny-rules.js";
 import { runCommand } from "./run-command.js";
 
@@ -44,14 +44,7 @@ async function writeLedger(): Promise<void> {
   time += 10;
   const workers = [alice.account, bob.account];
   await ledger.append({ kind: "RoundSkipped", round: 0, workers, shards: shardsOf(workers) });
-  const work = {
-    root: hashOf("root"),
-    before: hashOf("before"),
-    after: hashOf("after"),
-    ...opaque,
-    contribution: hashOf("contribution"),
-    salt: hashOf("salt"),
-  };
+  const work = madeUpWork;
   for (const { author, content } of [
     { author: alice, content: work },
     { author: bob, content: work },

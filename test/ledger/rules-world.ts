@@ -60,6 +60,16 @@ export const terms: EventBody<"RunCreated"> = {
 /** Of states whose parts nobody knows. */
 export const opaque = { inner: POOL, parametersAfter: POOL, innerAfter: POOL };
 
+/** A unit of which only the ledger is asked: nobody has its states. */
+export const madeUpWork = {
+  root: hashOf("root"),
+  before: hashOf("before"),
+  after: hashOf("after"),
+  ...opaque,
+  contribution: hashOf("contribution"),
+  salt: hashOf("salt"),
+};
+
 /** A worker's unit: made-up states and their tree. */
 export interface Made {
   readonly leaves: readonly Hash[];

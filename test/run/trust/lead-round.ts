@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { generateIdentity, type Identity } from "../../../lib/peer/identity.js";
 import { emptyResult } from "../../../lib/run/trust/standing.js";
 import { commitmentOf, verdictCommitmentOf } from "../../../lib/verify/commitment.js";
-import { hashOf, opaque, shardsOf } from "../../ledger/rules-world.js";
+import { hashOf, madeUpWork, shardsOf } from "../../ledger/rules-world.js";
 import { accountOf, setting, world } from "./lead-world.js";
 
 type World = Awaited<ReturnType<typeof world>>;
@@ -39,8 +39,7 @@ export async function decided(
       ? soft
       : (_verifier: Identity, worker: Identity) => (soft.includes(worker) ? SOFT : ACCEPT);
   await opened(made, round, peers);
-  const work = { root: hashOf("root"), before: hashOf("before"), after: hashOf("after"), ...opaque };
-  const content = { ...work, contribution: hashOf("contribution"), salt: hashOf("salt") };
+  const content = madeUpWork;
   const punctual = peers.filter((who) => !late.includes(who));
   for (const who of punctual) {
     const commitment = commitmentOf({ ledgerId, round, author: accountOf(who), ...content });

@@ -12,7 +12,7 @@ import type { RunEvent } from "../../../lib/run/events.js";
 import { peerCapabilities } from "../../../lib/run/trust/terms.js";
 import { foundLedger, TrustLead } from "../../../lib/run/trust/trust-lead.js";
 import { commitmentOf } from "../../../lib/verify/commitment.js";
-import { hashOf, opaque, shardsOf, terms } from "../../ledger/rules-world.js";
+import { hashOf, madeUpWork, shardsOf, terms } from "../../ledger/rules-world.js";
 
 export const entry = hashOf("the right bits");
 /** Nothing is checked, so that all that is revealed is accepted. */
@@ -58,19 +58,9 @@ export const registration = (digest = entry): LedgerEvent => ({
 
 export const accountOf = (who: Identity) => accountOfPeerId(who.peerId);
 
-/** What a worker of round 0 says, without its salt. */
-const work = {
-  root: hashOf("root"),
-  before: hashOf("before"),
-  after: hashOf("after"),
-  ...opaque,
-  contribution: hashOf("contribution"),
-  salt: hashOf("salt"),
-};
-
 /** The events of a round of these workers, up to where each of them is accepted. @param root of what they did. */
-export function roundOf(ledgerId: string, workers: readonly Identity[], root = work.root) {
-  const content = { ...work, root };
+export function roundOf(ledgerId: string, workers: readonly Identity[], root = madeUpWork.root) {
+  const content = { ...madeUpWork, root };
   const accounts = workers.map(accountOf);
   const opening = { kind: "RoundSkipped", round: 0, workers: accounts, shards: shardsOf(accounts) } as const;
   const committed = workers.map((who) => {

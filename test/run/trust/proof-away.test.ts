@@ -3,33 +3,13 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type ErrorCode, GradmeshError } from "../../../lib/base/errors.js";
 import type { Channel } from "../../../lib/peer/channel.js";
-import { channelPair } from "../../../lib/peer/memory-channel.js";
 import { showedNothing } from "../../../lib/run/trust/proof-client.js";
 import { failure } from "../../failure.js";
-import { bytesOf, clientOf, openingOf, serverOf, unit, worker } from "./proof-world.js";
+import { bytesOf, clientOfTries, openingOf, serverOf, unit, worker } from "./proof-world.js";
 
 const asked = { round: 7, transition: 5, unit };
 const hangsUp = (channel: Channel) => channel.close();
 const away = (code: ErrorCode) => new GradmeshError(code, "nobody is there");
-
-/** A client whose first tries meet these, and all later ones the last of them. */
-function clientOfTries(
-  tries: readonly (GradmeshError | ((channel: Channel) => unknown))[],
-  limitMs = 20_000,
-) {
-  let count = 0;
-  const client = clientOf(() => {}, {
-    limitMs,
-    async connect({ peerId }) {
-      const met = tries[Math.min(count++, tries.length - 1)]!;
-      if (met instanceof GradmeshError) throw met;
-      const [near, far] = channelPair("asker", peerId);
-      void met(far);
-      return near;
-    },
-  });
-  return { client, tries: () => count };
-}
 
 test("dials that fail and channels that close early are tried again within the time of the question", async () => {
   const server = serverOf();
@@ -52,7 +32,7 @@ test("a worker that is stopping and starts again is asked again", async () => {
 });
 
 test("who stays away has shown nothing when the time is up, and the error says what the last try met", async () => {
-  const { client, tries } = clientOfTries([away("ERR_UNREACHABLE")], 200);
+  const { client, tries } = clientOfTries([away("ERR_UNREACHABLE")], { limitMs: 200 });
   const error = await failure(client.transition(worker, asked));
   assert.is(error.code, "ERR_TIMEOUT");
   assert.match(error.message, /a proof of worker took longer than 200 ms; the last try: nobody is there/);

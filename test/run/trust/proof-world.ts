@@ -76,6 +76,25 @@ export function clientOf(
   });
 }
 
+/** A client whose first tries meet these, and all later ones the last of them. */
+export function clientOfTries(
+  tries: readonly (GradmeshError | ((channel: Channel) => unknown))[],
+  options: Partial<ProofClientOptions<typeof worker>> = {},
+) {
+  let count = 0;
+  const client = clientOf(() => {}, {
+    async connect({ peerId }) {
+      const met = tries[Math.min(count++, tries.length - 1)]!;
+      if (met instanceof GradmeshError) throw met;
+      const [near, far] = channelPair("asker", peerId);
+      void met(far);
+      return near;
+    },
+    ...options,
+  });
+  return { client, tries: () => count };
+}
+
 export async function fails(work: Promise<unknown>, code: string, words: RegExp): Promise<void> {
   const error = await work.then(
     () => new GradmeshError("ERR_INTERNAL", "it was taken"),

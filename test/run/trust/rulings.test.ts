@@ -6,14 +6,13 @@ import { newUnit } from "../../../lib/ledger/rules/lookup.js";
 import type { Dispute, RoundState } from "../../../lib/ledger/rules/state.js";
 import { peerIdOfAccount } from "../../../lib/ledger/sign.js";
 import type { Channel } from "../../../lib/peer/channel.js";
-import { channelPair } from "../../../lib/peer/memory-channel.js";
 import { Rulings } from "../../../lib/run/trust/rulings.js";
 import { leafHash } from "../../../lib/verify/merkle.js";
 import { copyState, tensorsOf } from "../../../lib/verify/state.js";
 import { failure } from "../../failure.js";
 import { contributionOf, FIRST, makeTrainer, recordUnit, STEPS } from "../../verify/case.js";
 import { fakeLedger } from "./fake-ledger.js";
-import { clientOf, serverOf } from "./proof-world.js";
+import { clientOfTries, serverOf } from "./proof-world.js";
 
 const account = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 const round = FIRST / STEPS;
@@ -50,18 +49,7 @@ async function court() {
   const stop = new AbortController();
   /** What the referee says where its tries to ask meet these, and all later ones the last. */
   const ruleAfter = async (tries: readonly (GradmeshError | Meet)[], limitMs = 20_000) => {
-    let count = 0;
-    const proofs = clientOf(() => {}, {
-      like: first,
-      limitMs,
-      async connect({ peerId }) {
-        const met = tries[Math.min(count++, tries.length - 1)]!;
-        if (met instanceof GradmeshError) throw met;
-        const [near, far] = channelPair("referee", peerId);
-        void met(far);
-        return near;
-      },
-    });
+    const { client: proofs } = clientOfTries(tries, { like: first, limitMs });
     const rulings = new Rulings(
       {
         ledger,
