@@ -1,5 +1,4 @@
 /** What a peer does with one view: catch others up or be caught up, take the inner steps, exchange, and vote. */
-
 import { canonicalDigest } from "../base/canonical-json.js";
 import { secondsSince } from "../base/clock.js";
 import { asGradmeshError, GradmeshError } from "../base/errors.js";

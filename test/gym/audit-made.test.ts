@@ -50,6 +50,22 @@ test("a round to which everybody was lost is replayed for the inner states that 
     },
   ));
 
+test("a sequencer that closes a round with nobody's accepted work is named, though the state is as it was", () =>
+  withMadeRun(
+    async (run) => {
+      await startAll(run, trio);
+      await run.round(trio);
+      await run.droppedRound(trio);
+    },
+    async (run) => {
+      const report = await replay(run);
+      assert.not(report.equal);
+      const { state, aggregated, difference } = report.rounds.at(-1)!;
+      assert.equal([state, aggregated], [run.states[1], 0]);
+      assert.equal([difference?.of, difference?.worker], ["dropped", run.account("a")]);
+    },
+  ));
+
 test("peers join, are lost and come back with the inner optimizer that they have", () =>
   withMadeRun(
     async (run) => {

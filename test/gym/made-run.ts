@@ -24,6 +24,7 @@ import { native } from "../../lib/native/load.js";
 import type { CheatPlan } from "../../lib/run/cheat.js";
 import { parseConfig, type RunConfig, runRecipe } from "../../lib/run/config.js";
 import { createTrainer, freshDigests, runFingerprint } from "../../lib/run/replica.js";
+import { emptyResult } from "../../lib/run/trust/standing.js";
 import { peerCapabilities, termsOf } from "../../lib/run/trust/terms.js";
 import { createStrategies } from "../../lib/strategy/registry.js";
 import { loadState, tensorsOf } from "../../lib/verify/state.js";
@@ -205,12 +206,32 @@ export class MadeRun {
     return work;
   }
 
-  /** A whole round. @param gone are lost once all have revealed. */
-  async round(names: readonly string[], gone: readonly string[] = []): Promise<void> {
+  /** All of them have revealed their work, and nothing of it is drawn to be checked. */
+  async #accepted(names: readonly string[]): Promise<void> {
     const opened = await this.#open(names);
     const works: [string, Work][] = [];
     for (const name of names) works.push([name, await this.#work(name, opened)]);
     for (const [name, work] of works) await this.#say(this.#peer(name).key, this.#reveal(work));
+  }
+
+  /** A round that the sequencer closes with nobody's work, though all of it is accepted. */
+  async droppedRound(names: readonly string[]): Promise<void> {
+    await this.#accepted(names);
+    const round = this.#round;
+    this.#round += 1;
+    const engines = names.map((name) => this.#peer(name).engine);
+    for (const engine of engines) await this.#adopt(engine);
+    const [first] = engines as [Engine];
+    const state = await first.digest();
+    const parameters = await native.digest([first.trainer.parameters]);
+    const result = emptyResult(round);
+    await this.#sequencer.append({ kind: "RoundClosed", round, result, state, parameters, aggregated: [] });
+    this.states.push(state);
+  }
+
+  /** A whole round. @param gone are lost once all have revealed. */
+  async round(names: readonly string[], gone: readonly string[] = []): Promise<void> {
+    await this.#accepted(names);
     for (const name of gone) await this.#lose(name);
     await this.#close(names.filter((name) => !gone.includes(name)));
   }
